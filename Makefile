@@ -1,0 +1,48 @@
+# make run    set up and run the bridge on sample telemetry, without any server
+# make test   set up and run every check: ruff, mypy, the tests
+# make test-real   the tests against real servers (Kafka, OpenSearch, S3, a browser)
+# make proof  the long fault tests; make bench  the benchmarks
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+DEMO := data/demo
+
+.PHONY: run test test-real lint bench proof clean
+
+run: $(VENV)/.run
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	@$(PY) examples/generate.py --events 5000 --seed 7 --out $(DEMO)/telemetry.jsonl 2> $(DEMO)/telemetry.json
+	@if [ -t 1 ]; then idle=; else idle=--until-idle; fi; \
+	exec $(PY) -m bridge --config examples/demo.toml run --import $(DEMO)/telemetry.jsonl $$idle
+
+test: $(VENV)/.test lint
+	$(PY) -m pytest -q -n auto --dist worksteal -m "not real"
+
+test-real: $(VENV)/.test
+	$(PY) -m pytest -q -m real tests/real
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.test
+	$(PY) -m benchmarks
+
+proof: $(VENV)/.test
+	BRIDGE_PROOF=1 $(PY) -m pytest -q -m "not real" tests/proof tests/plugins/s3
+
+$(VENV)/.run: pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sunbird Bridge needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
+	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
+	@$(PY) -m pip install --quiet --editable '.[all]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@$(PY) -m pip install --quiet --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) data dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,43 @@
+"""Compress bytes in one shot: the same input and versions give the same output, always.
+
+gzip comes from ISA-L (four times faster than zlib at level 1), or from zlib where ISA-L has
+no build; the two differ in their bytes. Headers carry no time and no file name.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["compress", "compress_zstd"]
+
+GZIP_FORMAT = 31
+FASTEST_ZLIB_ONLY = 4  # ISA-L has levels 0 to 3
+
+
+def _isal() -> Callable[[bytes, int, int], bytes] | None:
+    try:
+        from isal import isal_zlib  # noqa: PLC0415 - there is no build of it for every platform
+    except ImportError:
+        return None
+    return isal_zlib.compress
+
+
+_fast = _isal()
+
+
+def compress(data: bytes, level: int = 1) -> bytes:
+    """Return `data` as one gzip member; `level` 0 … 3 uses ISA-L, 4 … 9 zlib."""
+    if _fast is not None and level < FASTEST_ZLIB_ONLY:
+        return _fast(data, level, GZIP_FORMAT)
+    return zlib.compress(data, level, GZIP_FORMAT)
+
+
+def compress_zstd(data: bytes, level: int = 1) -> bytes:
+    """Return `data` as one zstd frame that states its decompressed size; `level` 1 … 22."""
+    return zstandard.ZstdCompressor(level=level).compress(data)

@@ -1,0 +1,1 @@
+"""How a TOML file and the environment become `bridge.settings.Settings`."""

@@ -1,0 +1,111 @@
+"""Batches of mapped events, closed by count, bytes or age. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from bridge.engine.loads import Load, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.engine.progress import Ticket
+    from bridge.events import Event
+    from bridge.journals.base import Page
+    from bridge.sinks import BatchLimits
+
+__all__ = ["Batcher", "size_of"]
+
+
+def size_of(events: Sequence[Event], payloads: Sequence[Any]) -> list[int]:
+    """Bytes of each payload: exact for `bytes`, the event's own size for anything else."""
+    if all(type(payload) is bytes for payload in payloads):
+        return list(map(len, payloads))
+    return [
+        len(payload) if isinstance(payload, bytes) else len(event.raw)
+        for event, payload in zip(events, payloads, strict=True)
+    ]
+
+
+class Batcher:
+    """Collects mapped events in delivery order; one open batch at a time."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._reset()
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload in the open batch."""
+        return self._size
+
+    @property
+    def closes_at(self) -> float | None:
+        """When the open batch is too old to wait any longer."""
+        return self._opened + self._limits.max_age if self._events else None
+
+    def add(
+        self,
+        ticket: Ticket,
+        page: Page,
+        origins: Sequence[int],
+        events: Sequence[Event],
+        payloads: Sequence[Any],
+        now: float,
+    ) -> list[Load]:
+        """Add one page's mapped events; returns the batches that this closed."""
+        sizes = size_of(events, payloads)
+        closed: list[Load] = []
+        begin, total = 0, len(events)
+        while begin < total:
+            take = self._room(sizes, begin)
+            if take:
+                end = begin + take
+                self._take(
+                    Segment(ticket, page, origins[begin:end]), events[begin:end], payloads[begin:end], now
+                )
+                self._size += sum(sizes[begin:end])
+                begin = end
+            if begin < total or self._full():
+                closed += self.flush()
+        return closed
+
+    def due(self, now: float) -> list[Load]:
+        """The open batch, if it has reached its age."""
+        closes = self.closes_at
+        return self.flush() if closes is not None and closes <= now else []
+
+    def flush(self) -> list[Load]:
+        """The open batch, however small; nothing if it is empty."""
+        if not self._events:
+            return []
+        load = Load(self._events, self._payloads, self._segments, self._size, len(self._events))
+        self._reset()
+        return [load]
+
+    def _reset(self) -> None:
+        self._events: list[Event] = []
+        self._payloads: list[Any] = []
+        self._segments: list[Segment] = []
+        self._size = 0
+        self._opened = 0.0
+
+    def _take(self, segment: Segment, events: Sequence[Event], payloads: Sequence[Any], now: float) -> None:
+        if not self._events:
+            self._opened = now
+        self._events += events
+        self._payloads += payloads
+        self._segments.append(segment)
+
+    def _full(self) -> bool:
+        return len(self._events) >= self._limits.max_events or self._size >= self._limits.max_bytes
+
+    def _room(self, sizes: list[int], begin: int) -> int:
+        """How many of `sizes[begin:]` fit; an empty batch takes at least one."""
+        events = min(len(sizes) - begin, self._limits.max_events - len(self._events))
+        window = sizes[begin : begin + events]
+        if self._size + sum(window) > self._limits.max_bytes:
+            space = self._limits.max_bytes - self._size
+            events = next(i for i, total in enumerate(accumulate(window)) if total > space)
+        return events if events or self._events else 1

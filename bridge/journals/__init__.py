@@ -1,0 +1,1 @@
+"""Journals: where events wait until every sink has settled them."""

@@ -1,0 +1,176 @@
+"""The journal contract: an ordered, replayable log that each pipeline reads at its own cursor.
+
+A journal has one or more *streams* (a Kafka partition, a file, the SQLite log). Within a stream
+positions only grow; a cursor is the position of the next record to read, so committing `page.end`
+says that everything before it is settled.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from bridge.errors import BridgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from types import TracebackType
+
+    from bridge.state import State
+
+__all__ = ["Journal", "JournalConfig", "JournalContext", "JournalFullError", "Lag", "Page", "Reader", "Start"]
+
+Start = Literal["earliest", "latest"]
+
+
+class JournalFullError(BridgeError):
+    """The journal holds its quota; nothing was appended, try again after `after` seconds."""
+
+    def __init__(self, reason: str, after: float = 5.0) -> None:
+        self.after = after
+        super().__init__(reason)
+
+
+class JournalConfig(BaseModel):
+    """Base of every journal's configuration: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(slots=True, eq=False)
+class Page:
+    """Consecutive records of one stream: `start` ≤ position < `end`, oldest first.
+
+    `payloads` are the records' bytes, one event or a batch envelope each. `afters` holds the
+    position after each record; a journal whose records are one byte apart leaves it out.
+    `received` is the server time of each record in ms where the journal knows it.
+    """
+
+    stream: str
+    start: int
+    end: int
+    payloads: list[bytes]
+    size: int
+    afters: Sequence[int] | None = None
+    received: Sequence[int] | None = None
+    _sums: list[int] = field(default_factory=list)
+
+    def after(self, index: int) -> int:
+        """The position just after record `index`: what a cursor says once it is settled."""
+        if self.afters is not None:
+            return self.afters[index]
+        if not self._sums:
+            total = self.start
+            for payload in self.payloads:
+                total += len(payload) + 1
+                self._sums.append(total)
+        return self._sums[index]
+
+    def before(self, index: int) -> int:
+        """The position of record `index`."""
+        return self.after(index - 1) if index else self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a cursor is behind: `records` or `bytes`, and the age in `seconds`, where known."""
+
+    records: int | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+
+
+class Reader(ABC):
+    """One pipeline's place in a journal; every method is called on that pipeline's thread.
+
+    `on_lost` is set by the pipeline: the reader calls it, inside `read` or `idle`, with the
+    streams that now belong to another process. Nothing may be committed for them any more.
+    """
+
+    on_lost: Callable[[Collection[str]], None] | None = None
+
+    @abstractmethod
+    def read(self, timeout: float) -> Page | None:
+        """The next page, or None when nothing came within `timeout` seconds."""
+
+    @abstractmethod
+    def commit(self, cursors: Mapping[str, int]) -> None:
+        """Make cursors durable (soon; `close` waits). Cursors never move backwards here."""
+
+    @abstractmethod
+    def rewind(self, cursors: Mapping[str, int]) -> None:
+        """Read these streams again from these positions."""
+
+    @abstractmethod
+    def at_end(self) -> bool:
+        """Whether everything that is in the journal now has been read."""
+
+    @abstractmethod
+    def lag(self) -> Lag:
+        """How much has not been read yet."""
+
+    def idle(self) -> None:
+        """Called at least every second while the pipeline is too full to read."""
+        return
+
+    def close(self) -> None:
+        """Make what was committed durable and let go of everything."""
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class JournalContext:
+    """What the host gives a journal: the state file, the instance's name, the pipelines there are."""
+
+    state: State
+    instance: str
+    pipelines: tuple[str, ...]
+
+
+class Journal(ABC):
+    """A journal type. Subclass, set `name` and `config_type`; register it through `bridge_journals`."""
+
+    name: ClassVar[str]
+    config_type: ClassVar[type[JournalConfig]] = JournalConfig
+    api_version: ClassVar[int] = 1
+
+    def __init__(self, config: JournalConfig, context: JournalContext) -> None:
+        self.config = config
+        self.context = context
+
+    @abstractmethod
+    def reader(self, pipeline: str, start: Start, wake: Callable[[], None]) -> Reader:
+        """A reader at the pipeline's cursor, or at `start` where it has none yet.
+
+        `wake` may be called from any thread when there is something new to read.
+        """
+
+    def append(self, payloads: Sequence[bytes], source: str) -> None:
+        """Add records and return once they are durable; `source` says where they came from.
+
+        `JournalFullError` when the quota is met. A journal that cannot be written to raises
+        `BridgeError`, which is what this base does.
+        """
+        raise BridgeError(f"a {self.name} journal is read in place and takes no new events")
+
+    def check(self) -> str:
+        """Say in one line what was found; raise `BridgeError` if the journal cannot be read."""
+        return "no check offered"
+
+    def trim(self) -> int:
+        """Drop what every pipeline has settled; called now and then. Returns records dropped."""
+        return 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None

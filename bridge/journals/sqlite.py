@@ -1,0 +1,219 @@
+"""The embedded journal: events in the bridge's own state file, for one machine without servers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from bridge.hookspecs import hookimpl
+from bridge.journals.base import Journal, JournalConfig, JournalContext, JournalFullError, Lag, Page, Reader
+from bridge.journals.cursors import Cursors
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bridge.journals.base import Start
+    from bridge.state import State
+
+__all__ = ["SqliteJournal", "SqliteJournalConfig"]
+
+STREAM = "log"
+PAGE_EVENTS = 1_000
+PAGE_BYTES = 2 * 1024 * 1024
+TRIM_SLICE = 10_000
+
+
+class SqliteJournalConfig(JournalConfig):
+    """`[journal] type = "sqlite"`."""
+
+    max_bytes: int = Field(
+        2 * 1024**3,
+        ge=1024 * 1024,
+        description="Bytes the journal may hold; beyond it, intakes answer 503 until sinks catch up.",
+    )
+    retention_hours: float = Field(
+        0.0,
+        ge=0,
+        description="Keep events this long after every sink has settled them, so that a new sink can start earlier.",
+    )
+
+
+class SqliteReader(Reader):
+    """One pipeline's place in the log."""
+
+    def __init__(self, state: State, cursors: Cursors, position: int) -> None:
+        self._state = state
+        self._cursors = cursors
+        self._position = position
+
+    def read(self, timeout: float) -> Page | None:  # noqa: ARG002 - the pipeline is woken by `append`
+        """The events up to the next multiple of the page size, so that pipelines cut alike."""
+        begin = self._position
+        ceiling = (begin // PAGE_EVENTS + 1) * PAGE_EVENTS
+        rows = self._state.read(lambda connection: _rows(connection, begin, ceiling))
+        if not rows:
+            return self._skip_trimmed(begin, ceiling)
+        seqs, received, bodies = zip(*rows, strict=True)
+        self._position = seqs[-1] + 1
+        return Page(
+            STREAM,
+            begin,
+            self._position,
+            list(bodies),
+            sum(map(len, bodies)),
+            [seq + 1 for seq in seqs],
+            received,
+        )
+
+    def commit(self, cursors: Mapping[str, int]) -> None:
+        """Store the cursor with the next group commit."""
+        self._cursors.commit(cursors)
+
+    def rewind(self, cursors: Mapping[str, int]) -> None:
+        """Read again from `cursors["log"]`."""
+        self._position = cursors[STREAM]
+
+    def at_end(self) -> bool:
+        """Whether the last event was read."""
+        return self._state.read(_next_seq) <= self._position
+
+    def lag(self) -> Lag:
+        """Events that were appended and not read yet."""
+        records, oldest = self._state.read(lambda connection: _behind(connection, self._position))
+        age = max(0.0, time.time() - oldest / 1000) if oldest else 0.0
+        return Lag(records=records, seconds=age)
+
+    def close(self) -> None:
+        """Wait for the last cursor."""
+        self._cursors.flush()
+
+    def _skip_trimmed(self, begin: int, ceiling: int) -> Page | None:
+        """Step over a hole that trimming left, if there is anything behind it."""
+        if self._state.read(_next_seq) < ceiling:
+            return None
+        self._position = ceiling
+        return Page(STREAM, begin, ceiling, [], 0, [], [])
+
+
+class SqliteJournal(Journal):
+    """An append-only log in SQLite, trimmed behind the slowest cursor."""
+
+    name: ClassVar[str] = "sqlite"
+    config_type: ClassVar[type[JournalConfig]] = SqliteJournalConfig
+    config: SqliteJournalConfig
+
+    def __init__(self, config: JournalConfig, context: JournalContext) -> None:
+        super().__init__(config, context)
+        self._state = context.state
+        self._wakers: list[Callable[[], None]] = []
+        self._size_lock = threading.Lock()
+        self._size = self._state.read(_stored_bytes)
+
+    def reader(self, pipeline: str, start: Start, wake: Callable[[], None]) -> SqliteReader:
+        """A reader at the pipeline's cursor; its first cursor is stored at once and keeps the log from being trimmed."""
+        cursors = Cursors(self._state, pipeline)
+        position = cursors.load().get(STREAM)
+        if position is None:
+            position = self._state.read(_next_seq if start == "latest" else _first_seq)
+            cursors.commit({STREAM: position})
+            cursors.flush()
+        self._wakers.append(wake)
+        return SqliteReader(self._state, cursors, position)
+
+    def append(self, payloads: Sequence[bytes], source: str) -> None:
+        """Add records; they are durable when this returns."""
+        added = sum(map(len, payloads))
+        if self._size + added > self.config.max_bytes:
+            raise JournalFullError(
+                f"the journal holds its quota of {self.config.max_bytes} bytes; a sink is behind "
+                "(see its lag), or journal.max_bytes is too small"
+            )
+        now_ms = int(time.time() * 1000)
+        rows = [(now_ms, source, payload) for payload in payloads]
+        sql = "INSERT INTO log (received_ms, source, body) VALUES (?, ?, ?)"
+        self._state.write(lambda connection: connection.executemany(sql, rows))
+        with self._size_lock:
+            self._size += added
+        for wake in self._wakers:
+            wake()
+
+    def check(self) -> str:
+        """Say how much the journal holds."""
+        count = self._state.read(
+            lambda connection: connection.execute("SELECT count(*) FROM log").fetchone()[0]
+        )
+        return f"{count} events, {self._size} bytes in {self._state.path}"
+
+    def trim(self) -> int:
+        """Drop what every pipeline has settled; unknown pipelines' cursors count, so nothing is lost by a typo."""
+        keep_ms = int((time.time() - self.config.retention_hours * 3600) * 1000)
+        known = self.context.pipelines
+        dropped = freed = 0
+        while True:
+            rows, size = self._state.write(lambda connection: _trim(connection, known, keep_ms))
+            dropped += rows
+            freed += size
+            if rows < TRIM_SLICE:
+                break
+        with self._size_lock:
+            self._size -= freed
+        return dropped
+
+
+def _rows(connection: sqlite3.Connection, begin: int, ceiling: int) -> list[tuple[int, int, bytes]]:
+    sql = "SELECT seq, received_ms, body FROM log WHERE seq >= ? AND seq < ? ORDER BY seq"
+    rows: list[tuple[int, int, bytes]] = []
+    size = 0
+    for row in connection.execute(sql, (begin, ceiling)):
+        rows.append(row)
+        size += len(row[2])
+        if size >= PAGE_BYTES:
+            break
+    return rows
+
+
+def _next_seq(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
+    return int(row[0]) + 1 if row else 1
+
+
+def _first_seq(connection: sqlite3.Connection) -> int:
+    (first,) = connection.execute("SELECT min(seq) FROM log").fetchone()
+    return int(first) if first is not None else _next_seq(connection)
+
+
+def _behind(connection: sqlite3.Connection, position: int) -> tuple[int, int | None]:
+    behind = max(0, _next_seq(connection) - position)
+    if not behind:
+        return 0, None
+    row = connection.execute(
+        "SELECT received_ms FROM log WHERE seq >= ? ORDER BY seq LIMIT 1", (position,)
+    ).fetchone()
+    return behind, row[0] if row else None
+
+
+def _stored_bytes(connection: sqlite3.Connection) -> int:
+    (size,) = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM log").fetchone()
+    return int(size)
+
+
+def _trim(connection: sqlite3.Connection, known: Sequence[str], keep_ms: int) -> tuple[int, int]:
+    cursors = dict(connection.execute("SELECT pipeline, position FROM cursors WHERE stream = ?", (STREAM,)))
+    if any(pipeline not in cursors for pipeline in known):
+        return 0, 0
+    settled = min(cursors.values(), default=0)
+    chosen = "SELECT seq, length(body) FROM log WHERE seq < ? AND received_ms <= ? ORDER BY seq LIMIT ?"
+    rows = connection.execute(chosen, (settled, keep_ms, TRIM_SLICE)).fetchall()
+    if rows:
+        connection.execute("DELETE FROM log WHERE seq <= ? AND received_ms <= ?", (rows[-1][0], keep_ms))
+    return len(rows), sum(size for _, size in rows)
+
+
+@hookimpl
+def bridge_journals() -> list[type[Journal]]:
+    """Offer the journal type `sqlite`."""
+    return [SqliteJournal]

@@ -1,0 +1,87 @@
+"""Frozen facts that observers, the metrics and the status page receive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["BatchReport", "Counts", "PipelineState", "RunInfo", "Snapshot"]
+
+PipelineState = Literal[
+    "starting", "running", "idle", "retrying", "setup", "blocked", "draining", "stopped", "failed"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Events of one pipeline since it started.
+
+    At any moment `read` = `delivered` + `duplicate` + `filtered` + `invalid` + `dead_lettered`
+    + `outstanding` + `returned`. `returned` events were given back to the journal unsettled
+    (a partition moved to another process, a range was cut anew) and are read again.
+    """
+
+    read: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    invalid: int = 0
+    dead_lettered: int = 0
+    outstanding: int = 0
+    returned: int = 0
+
+    @property
+    def conserved(self) -> bool:
+        """Whether every event that was read is accounted for."""
+        settled = self.delivered + self.duplicate + self.filtered + self.invalid + self.dead_lettered
+        return self.read == settled + self.outstanding + self.returned
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One pipeline at one moment: a consistent picture, made on the pipeline's own thread.
+
+    `lag_*` say what is in the journal and not yet read; `held_bytes` what is in memory;
+    `rate` is delivered events a second over the last few seconds; `reason` says in one
+    sentence why the pipeline does not run freely ("" when it does).
+    """
+
+    pipeline: str
+    type: str
+    state: PipelineState
+    reason: str
+    counts: Counts
+    sends: int = 0
+    retries: int = 0
+    delivered_bytes: int = 0
+    held_bytes: int = 0
+    in_flight: int = 0
+    rate: float = 0.0
+    lag_records: int | None = None
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is running: the instance's name, the journal's type, the pipelines."""
+
+    instance: str
+    journal: str
+    pipelines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """The outcome of one send attempt, counted in events; `seconds` is the time `send` took."""
+
+    sink: str
+    attempt: int
+    events: int
+    bytes: int
+    delivered: int
+    duplicates: int
+    rejected: int
+    remaining: int
+    seconds: float
+    reason: str = ""

@@ -1,0 +1,230 @@
+"""Decode and judge events: three levels, a typed fast path, and a reason for every rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from bridge import schemas, typed, verdicts
+from bridge.errors import EventError
+from bridge.framing import split
+from bridge.jsontext import MAX_DEPTH, REFUSED, WHITESPACE, one_line, parse, require_sound
+from bridge.model import Event
+
+__all__ = ["Decoded", "Decoder", "Invalid", "Level"]
+
+
+class Level(StrEnum):
+    """How much of an event must be as the official schemas say."""
+
+    STRICT = "strict"
+    """The official v3 schemas exactly; unknown eids are refused."""
+    LENIENT = "lenient"
+    """The official types and required keys; more keys in edata and unknown eids pass."""
+    ENVELOPE = "envelope"
+    """Only what identity and routing read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """An event that was refused, or a payload in which no event was found.
+
+    `index` is the payload's place in its batch, `raw` the original bytes; `code`, `path` and
+    `reason` are those of EventError; `eid` and `mid` are given where they can be read.
+    """
+
+    index: int
+    raw: bytes
+    code: str
+    path: str
+    reason: str
+    eid: str | None = None
+    mid: str | None = None
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A batch, judged.
+
+    `origins` holds the payload index of each event; None says that each payload was one valid
+    event, in order.
+    """
+
+    events: list[Event]
+    origins: list[int] | None
+    invalid: list[Invalid]
+
+    @property
+    def count(self) -> int:
+        """How many events were read, the refused ones included."""
+        return len(self.events) + len(self.invalid)
+
+
+_Judge = Callable[[int, bytes], tuple[list[Event], list[Invalid]]]
+
+_RULES = {
+    Level.STRICT: (schemas.HEAD, schemas.EDATA),
+    Level.LENIENT: (schemas.HEAD, schemas.EDATA_EXTENDED),
+    Level.ENVELOPE: (schemas.ROUTING, None),
+}
+_NEWLINE, _RETURN = b"\n\r"
+
+
+class Decoder:
+    """Turns payloads into events at one `level`; safe to share between threads.
+
+    An event of more than `max_event_bytes` bytes is refused.
+    """
+
+    def __init__(self, level: Level = Level.LENIENT, max_event_bytes: int = 1_048_576) -> None:
+        self._max_event_bytes = max_event_bytes
+        # An event of n bytes nests no deeper than n / 2, so shorter ones need no closer look.
+        self._small = min(max_event_bytes, 2 * MAX_DEPTH)
+        self._extended = level != Level.STRICT
+        self._rules, self._edata_rules = _RULES[Level(level)]
+        head = typed.RoutedEvent if self._edata_rules is None else typed.OfficialEvent
+        self._head = msgspec.json.Decoder(head).decode
+        self._edata = _edata_decoders(Level(level))
+        self._other_edata = typed.edata_decoder(schemas.OBJECT) if self._extended else _refuse
+
+    def event(self, raw: bytes) -> Event:
+        """Decode one event; raises EventError with code, JSON path and reason."""
+        decoded = self._run([raw], self._judge)
+        for refused in decoded.invalid:
+            raise EventError(refused.code, refused.reason, refused.path)
+        return decoded.events[0]
+
+    def batch(self, payloads: Sequence[bytes]) -> Decoded:
+        """Decode payloads, each holding one event or many (see `framing.split`); never raises."""
+        return self._run(payloads, self._unpack)
+
+    def _run(self, payloads: Sequence[bytes], judge: _Judge) -> Decoded:
+        events, doubtful = self._read(payloads)
+        if not doubtful:
+            return Decoded(events, None, [])
+        return _merge(payloads, events, sorted(doubtful), judge)
+
+    def _read(self, payloads: Sequence[bytes]) -> tuple[list[Event], set[int]]:
+        """The typed reading of each payload, and the indices of those that it cannot vouch for."""
+        events, doubtful = self._read_heads(payloads)
+        if self._edata:
+            doubtful.update(self._refused_edata(events))
+        for event, raw in zip(events, payloads, strict=True):
+            event.raw = raw
+        for index in self._odd(payloads) - doubtful:
+            try:
+                events[index].raw = self._sound(payloads[index])
+            except EventError:
+                doubtful.add(index)
+        return events, doubtful
+
+    def _read_heads(self, payloads: Sequence[bytes]) -> tuple[list[Event], set[int]]:
+        events: list[Event] = []
+        refused: set[int] = set()
+        heads = map(self._head, payloads)
+        while True:
+            try:
+                # What stood before an exception stays in the list, and the map goes on behind it.
+                events.extend(heads)
+            except REFUSED:
+                refused.add(len(events))
+                events.append(Event(eid="", ets=0.0, mid=""))
+            else:
+                return events, refused
+
+    def _refused_edata(self, events: list[Event]) -> list[int]:
+        decoder_of, other, refused = self._edata.get, self._other_edata, []
+        for index, event in enumerate(events):
+            try:
+                decoder_of(event.eid, other)(event.edata_text)
+            except REFUSED:
+                refused.append(index)
+        return refused
+
+    def _odd(self, payloads: Sequence[bytes]) -> set[int]:
+        """Indices of payloads that the typed reading does not look at closely enough."""
+        small = self._small
+        return {
+            index
+            for index, raw in enumerate(payloads)
+            if not raw.isascii() or _NEWLINE in raw or _RETURN in raw or len(raw) > small
+        }
+
+    def _sound(self, raw: bytes) -> bytes:
+        """`raw` on one line; raises EventError where its size, encoding or depth is refused."""
+        if not raw.strip(WHITESPACE):
+            raise EventError("not_an_event", "send an event: there is nothing here")
+        if len(raw) > self._max_event_bytes:
+            reason = f"send at most {self._max_event_bytes} bytes an event, not {len(raw)}"
+            raise EventError("too_large", reason)
+        require_sound(raw)
+        return one_line(raw)
+
+    def _judge(self, index: int, raw: bytes) -> tuple[list[Event], list[Invalid]]:
+        """The exact verdict on one event."""
+        try:
+            line = self._sound(raw)
+            document = parse(line)
+            verdicts.check_event(document, self._rules, self._edata_rules, extended=self._extended)
+            return [verdicts.build(document, line)], []
+        except EventError as error:
+            return [], [_invalid(index, raw, error)]
+
+    def _unpack(self, index: int, payload: bytes) -> tuple[list[Event], list[Invalid]]:
+        """Judge every event in a payload."""
+        try:
+            parts = split(payload)
+        except EventError as error:
+            return [], [_invalid(index, payload, error)]
+        if len(parts) == 1:
+            return self._judge(index, parts[0])
+        decoded = self._run(parts, lambda _, part: self._judge(index, part))
+        return decoded.events, decoded.invalid
+
+
+@cache
+def _edata_decoders(level: Level) -> dict[str, Callable[[bytes | msgspec.Raw], Any]]:
+    rules = _RULES[level][1] or {}
+    return {eid: typed.edata_decoder(rule) for eid, rule in rules.items()}
+
+
+def _merge(payloads: Sequence[bytes], events: list[Event], doubtful: list[int], judge: _Judge) -> Decoded:
+    """Put what `judge` makes of the doubtful payloads in place of their typed readings."""
+    merged = Decoded([], [], [])
+    origins: list[int] = []
+    begin = 0
+    for index in [*doubtful, len(payloads)]:
+        merged.events += events[begin:index]
+        origins += range(begin, index)
+        begin = index + 1
+        if index < len(payloads):
+            found, refused = judge(index, payloads[index])
+            merged.events += found
+            origins += [index] * len(found)
+            merged.invalid += refused
+    one_each = not merged.invalid and origins == list(range(len(payloads)))
+    merged.origins = None if one_each else origins
+    return merged
+
+
+def _refuse(_: bytes | msgspec.Raw) -> Any:
+    raise msgspec.ValidationError
+
+
+class _Names(msgspec.Struct, gc=False):
+    eid: Any = None
+    mid: Any = None
+
+
+def _invalid(index: int, raw: bytes, error: EventError) -> Invalid:
+    try:
+        names = msgspec.json.decode(raw, type=_Names)
+    except REFUSED:
+        names = _Names()
+    eid, mid = (name if isinstance(name, str) else None for name in (names.eid, names.mid))
+    return Invalid(index, raw, error.code, error.path, error.reason, eid, mid)

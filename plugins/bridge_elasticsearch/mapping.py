@@ -1,0 +1,166 @@
+"""From an event to two lines of a bulk request: what to do, and the document.
+
+The document is the event's own bytes. What is added (`@timestamp`, `edata_all`) is put before
+the first key, so that nothing else is written anew; the ECS shape wraps the bytes instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bridge.errors import EventError
+from bridge_elasticsearch import ecs
+from bridge_elasticsearch.naming import DAY, day_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bridge.events import Event
+    from bridge_elasticsearch.config import ElasticsearchConfig
+    from bridge_elasticsearch.naming import IndexPattern
+
+__all__ = ["DocumentMap"]
+
+TIMESTAMP, EDATA_ALL = b'"@timestamp"', b'"edata_all"'
+OUT_OF_TIME = "its time lies outside the years 1 to 9999"
+MAX_ID = 512
+MAX_CACHED = 4_096
+GAP = b"\0\0"
+ID_LETTERS = 22
+ID_STRIDE = 24
+
+_top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.encode  # compact, and never with a newline inside
+
+
+class DocumentMap:
+    """The mapping of one configuration; every method is a pure function of the events."""
+
+    def __init__(self, config: ElasticsearchConfig) -> None:
+        self._heads = _Heads(config.pattern)
+        self._dated, self._routed = config.pattern.dated, config.pattern.routed
+        self._buckets, self._default = config.buckets, config.default_route
+        self._value = attrgetter("context.channel" if config.route_by == "channel" else "eid")
+        self._ids = mid_ids if config.id == "mid" else identity_ids
+        self._stamped = config.data_stream or config.timestamp == "add"
+        self._search_all = config.search_all_edata
+        self._source = self._source_of(config.shape)
+
+    def one(self, event: Event) -> bytes:
+        """Map one event to an action line and a source line; `EventError` if its time names no index."""
+        return self.many((event,))[0]
+
+    def many(self, events: Sequence[Event]) -> list[bytes]:
+        """Map events, column by column, in order."""
+        columns = zip(self._actions(events), self._ids(events), map(self._source, events), strict=True)
+        join = b"".join  # four times as fast as formatting
+        return [join((head, name, b'"}}\n', source, b"\n")) for head, name, source in columns]
+
+    def _actions(self, events: Sequence[Event]) -> list[bytes]:
+        heads = self._heads
+        days = [event.record_time() // DAY for event in events] if self._dated else [0] * len(events)
+        if not self._routed:
+            return [heads[day, ""] for day in days]
+        bucket, other = self._buckets.get, self._default
+        return [heads[key] for key in zip(days, (bucket(self._value(e), other) for e in events), strict=True)]
+
+    def _source_of(self, shape: str) -> Callable[[Event], bytes]:
+        if shape == "ecs":
+            return self._ecs_source
+        return self._extended_source if self._stamped or self._search_all else attrgetter("raw")
+
+    def _extended_source(self, event: Event) -> bytes:
+        """The event with keys put before its first one; if it holds such a key, that one is replaced."""
+        added, raw, taken = b"", event.raw, False
+        if self._stamped and event.timestamp is None:
+            added, taken = b'"@timestamp":"%b",' % iso_time(event.record_time()).encode(), TIMESTAMP in raw
+        if self._search_all:
+            added += b'"edata_all":%b,' % _raw_edata(event)
+            taken = taken or EDATA_ALL in raw
+        if taken:
+            return _merged(raw, b"{%b}" % added[:-1])
+        return b"{%b%b" % (added, raw.lstrip()[1:]) if added else raw
+
+    def _ecs_source(self, event: Event) -> bytes:
+        head: dict[str, Any] = ecs.head(event, iso_time(event.record_time()))
+        if self._search_all:
+            head["edata_all"] = msgspec.Raw(_raw_edata(event))
+        return b'%b,"sunbird":%b}' % (_encode(head)[:-1], event.raw)
+
+
+class _Heads(dict[tuple[int, str], bytes]):
+    """Day and bucket → the action line up to the id. Few exist, so they are made once."""
+
+    def __init__(self, pattern: IndexPattern) -> None:
+        super().__init__()
+        self._pattern = pattern
+
+    def __missing__(self, key: tuple[int, str]) -> bytes:
+        try:
+            name = self._pattern.name(*key)
+        except OverflowError:
+            raise EventError("es.record_time", OUT_OF_TIME, "$.ets") from None
+        if len(self) >= MAX_CACHED:
+            self.clear()
+        self[key] = b'{"create":{"_index":%b,"_id":"' % _encode(name)
+        return self[key]
+
+
+def identity_ids(events: Sequence[Event]) -> list[bytes]:
+    """Write each event's identity in URL-safe base64, which both products store as 16 bytes.
+
+    Two zero bytes after each identity make the groups of base64 end where an identity ends,
+    so one call encodes all of them.
+    """
+    joined = GAP.join([event.identity for event in events]) + GAP
+    text = base64.urlsafe_b64encode(joined)
+    return [text[at : at + ID_LETTERS] for at in range(0, len(events) * ID_STRIDE, ID_STRIDE)]
+
+
+def mid_ids(events: Sequence[Event]) -> list[bytes]:
+    """Write each event's `mid` as it stands between quotes in JSON, for indices whose ids are mids."""
+    return [_mid_id(event) for event in events]
+
+
+def _mid_id(event: Event) -> bytes:
+    size = len(event.mid.encode())
+    if not size:  # an empty _id is refused, and a generated one would not find its duplicate
+        return identity_ids((event,))[0]
+    if size > MAX_ID:
+        return hashlib.sha256(event.mid.encode()).hexdigest().encode()
+    return _encode(event.mid)[1:-1]
+
+
+def iso_time(moment: int) -> str:
+    """Write milliseconds since 1970 as `2026-08-21T09:30:00.123Z`.
+
+    Raises:
+        EventError: the time lies outside the years 1 to 9999.
+    """
+    day, rest = divmod(moment, DAY)
+    seconds, milliseconds = divmod(rest, 1_000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=MAX_CACHED)
+def _date(day: int) -> str:
+    try:
+        return day_text(day)
+    except OverflowError:
+        raise EventError("es.record_time", OUT_OF_TIME, "$.ets") from None
+
+
+def _raw_edata(event: Event) -> bytes:
+    return bytes(_top_level.decode(event.raw).get("edata", b"{}"))
+
+
+def _merged(raw: bytes, extra: bytes) -> bytes:
+    """Put the keys of `extra` over those of a document, every other value byte for byte as it was."""
+    return _encode(_top_level.decode(raw) | _top_level.decode(extra))

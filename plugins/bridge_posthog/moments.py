@@ -1,0 +1,83 @@
+"""When an event happened: the device's clock, unless the server's proves it wrong. Pure.
+
+`ets` is the clock of a phone. The pipeline adds `syncts` (or `@timestamp`), the clock of the
+server that received the event. Events may lie weeks before it, since devices go offline, but
+not after it, nor before Sunbird existed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import EventError
+
+if TYPE_CHECKING:
+    from bridge.events import Event
+
+__all__ = ["client_time", "iso", "moment"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FLOOR = 1_420_070_400_000  # 2015-01-01, before the first Sunbird release
+LAST = 253_402_300_799_999  # 9999-12-31
+AHEAD = 300_000  # five minutes between a correct device and the server
+LONGEST_TEXT = 40
+
+
+def moment(event: Event) -> tuple[int, bool]:
+    """Milliseconds since the epoch, and whether the device's clock had to be overruled.
+
+    `EventError` if `ets` is beyond the calendar and no server time stands in for it.
+    """
+    ets = event.ets
+    syncts = event.syncts
+    server = (
+        syncts if type(syncts) is int and FLOOR <= syncts <= LAST else server_time(syncts, event.timestamp)
+    )
+    if server is None:
+        if 0 <= ets <= LAST:
+            return int(ets), False
+        raise EventError("time", "ets is beyond the calendar, and no server time is given", "$.ets")
+    if FLOOR <= ets <= server + AHEAD:
+        return int(ets), False
+    return server, True
+
+
+def server_time(syncts: Any, timestamp: Any) -> int | None:
+    """The server's clock in ms, from `syncts` or else `@timestamp`; None if neither is a time."""
+    for value in (syncts, timestamp):
+        number = _parsed(value) if isinstance(value, str) else value
+        if isinstance(number, int | float) and FLOOR <= number <= LAST:
+            return int(number)
+    return None
+
+
+def _parsed(text: str) -> int | None:
+    return _read(text) if len(text) <= LONGEST_TEXT else None
+
+
+@lru_cache(maxsize=1_024)
+def _read(text: str) -> int | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(milliseconds=1)
+
+
+def iso(milliseconds: int) -> str:
+    """RFC 3339 in UTC, always with 24 characters: `2026-01-05T09:30:00.000Z`."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}{rest:03d}Z"
+
+
+@lru_cache(maxsize=16_384)
+def _second(seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:19] + "."
+
+
+def client_time(ets: float) -> str:
+    """What the device's clock said, for the record; the bare number if no calendar has it."""
+    return iso(int(ets)) if 0 <= ets <= LAST else repr(ets)

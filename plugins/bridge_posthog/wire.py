@@ -1,0 +1,151 @@
+"""The bytes of capture, PostHog's intake, in both protocols: requests. Pure.
+
+V1 (`/i/v1/analytics/events`) answers event by event, refuses with 402 what is over the quota
+and knows zstd; a server offers it only if so configured. V0 (`/batch/`) is everywhere, but
+answers 200 to a batch as a whole, even to one it drops for being over the quota.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import zstandard
+
+from bridge_posthog.ids import HYPHENATED, uuid8
+from bridge_posthog.moments import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+__all__ = [
+    "PATHS",
+    "Encoding",
+    "Parcel",
+    "Protocol",
+    "always",
+    "body",
+    "compress",
+    "headers",
+    "opening",
+    "pack",
+]
+
+Protocol = Literal["v0", "v1"]
+Encoding = Literal["zstd", "gzip", "none"]
+
+PATHS: Final[dict[Protocol, str]] = {"v0": "/batch/", "v1": "/i/v1/analytics/events"}
+UUID: Final = slice(len(b'{"uuid":"'), len(b'{"uuid":"') + HYPHENATED)
+GZIP: Final = 31  # zlib's window bits for a gzip member
+
+
+def always(protocol: Protocol) -> dict[str, Any]:
+    """What every event says: neither our address nor our host is the user's. V1 has `$lib` in a header."""
+    plain = {"$geoip_disable": True, "$ip": None}
+    return plain if protocol == "v1" else {**plain, "$lib": "sunbird-bridge"}
+
+
+def opening(protocol: Protocol, profile: bool, session: str | None) -> bytes:
+    """What stands between an event's head and its properties; the time given is to be left as it is.
+
+    V1 takes out of the properties what capture itself reads.
+    """
+    person = b"true" if profile else b"false"
+    identifier = session.encode() if session else b""
+    if protocol == "v1":
+        options = b',"options":{"disable_skew_correction":true,"process_person_profile":%b}' % person
+        return options + (b',"session_id":"%b"' % identifier if session else b"") + b',"properties":{'
+    flags = b',"properties":{"$ignore_sent_at":true,"$process_person_profile":%b,' % person
+    return flags + (b'"$session_id":"%b",' % identifier if session else b"")
+
+
+class Parcel(NamedTuple):
+    """What one request carries: `events`, and per payload the `uuids` of those that are its own.
+
+    A payload whose event is in the parcel already has none.
+    """
+
+    events: Sequence[bytes]
+    uuids: Sequence[tuple[str, ...]]
+
+
+def pack(payloads: Sequence[bytes], known: Container[str] = ()) -> Parcel:
+    """Take payloads apart into events, each uuid once; V1 refuses a batch that repeats one.
+
+    `known` are the uuids of additional events that need not be sent again.
+    """
+    uuids = [payload[UUID].decode() for payload in payloads]
+    if len(set(uuids)) == len(uuids) and not any(b"\n" in payload for payload in payloads):
+        return Parcel(payloads, [(uuid,) for uuid in uuids])
+    events: dict[str, bytes] = {}
+    owned: list[tuple[str, ...]] = []
+    for uuid, payload in zip(uuids, payloads, strict=True):
+        if uuid in events:
+            owned.append(())
+            continue
+        first, *more = payload.split(b"\n")
+        new = {uuid: first} | {
+            other: event
+            for event in more
+            if (other := event[UUID].decode()) not in events and other not in known
+        }
+        events |= new
+        owned.append(tuple(new))
+    return Parcel([*events.values()], owned)
+
+
+def body(protocol: Protocol, events: Sequence[bytes], key: str, now: float, historical: bool) -> bytes:
+    """The request's body, not yet compressed; `now` in Unix seconds, `key` only in V0's."""
+    time = iso(int(now * 1000)).encode()
+    batch = b",".join(events)
+    if protocol == "v1":
+        end = b'],"historical_migration":true}' if historical else b"]}"
+        return b'{"created_at":"%b","batch":[%b%b' % (time, batch, end)
+    flag = b"true" if historical else b"false"
+    head = b'{"api_key":"%b","historical_migration":%b,"sent_at":"%b","batch":[' % (key.encode(), flag, time)
+    return b"".join((head, batch, b"]}"))
+
+
+def headers(  # noqa: PLR0913 - what a request is made of
+    protocol: Protocol,
+    *,
+    key: str,
+    agent: str,
+    encoding: Encoding,
+    uuids: Sequence[str],
+    attempt: int,
+    now: float,
+) -> dict[str, str]:
+    """The request's headers; its id stays the same while the same events are sent again."""
+    common = {"Content-Type": "application/json", "User-Agent": agent}
+    if encoding != "none":
+        common["Content-Encoding"] = encoding
+    if protocol == "v0":
+        return common
+    digest = hashlib.blake2b("".join(uuids).encode(), digest_size=16).digest()
+    return common | {
+        "Authorization": f"Bearer {key}",
+        "PostHog-Sdk-Info": agent,
+        "PostHog-Attempt": str(max(attempt, 1)),
+        "PostHog-Request-Id": uuid8(digest),
+        "PostHog-Request-Timestamp": iso(int(now * 1000)),
+    }
+
+
+def compress(data: bytes, encoding: Encoding) -> bytes:
+    """Compress a body in one shot, at the fastest level."""
+    if encoding == "zstd":
+        return zstandard.ZstdCompressor(level=1).compress(data)
+    return _gzip(data, 1, GZIP) if encoding == "gzip" else data
+
+
+def _fast_gzip() -> Callable[[bytes, int, int], bytes]:
+    try:
+        from isal import isal_zlib  # noqa: PLC0415 - there is no build of it for every platform
+    except ImportError:
+        return zlib.compress
+    return isal_zlib.compress
+
+
+_gzip = _fast_gzip()

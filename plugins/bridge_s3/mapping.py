@@ -1,0 +1,126 @@
+"""Which group of a range an event belongs to: the path of its date, hour and event type. Pure.
+
+A group without a date is `__HIVE_DEFAULT_PARTITION__`, which Hive, Spark, Athena and DuckDB
+read as NULL, so that the column keeps its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from bridge_s3.keys import segment
+
+if TYPE_CHECKING:
+    from bridge.events import Event
+    from bridge_s3.config import S3Config
+
+__all__ = ["Grouper", "moment"]
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+LAST = 253_402_300_799_999  # the end of the year 9999 in ms: what a date can express
+UNKNOWN = -1
+NULL = "__HIVE_DEFAULT_PARTITION__"
+UNDATED = "undated"
+
+Times = Callable[[Sequence["Event"]], list[float]]
+
+
+class Grouper:
+    """Divides events by time and, if asked to, by event type."""
+
+    def __init__(self, config: S3Config) -> None:
+        self._unit = {"hour": HOUR, "day": DAY, "none": 0}[config.by]
+        self._eid = config.partition_eid
+        self._times: Times = {"syncts": _server_times, "ets": _device_times, "record": _record_times}[
+            config.partition_time
+        ]
+        self._name = lru_cache(4_096)(_secor_name if config.layout == "secor" else self._hive_name)
+
+    def common(self, events: Sequence[Event]) -> str | None:
+        """The group that all these events share, None if there is more than one."""
+        if self._eid and len({event.eid for event in events}) > 1:
+            return None
+        times = self._times(events) if self._unit else [0]
+        first, last = self._slot(min(times)), self._slot(max(times))
+        return self._name(first, self._type(events[0])) if first == last else None
+
+    def each(self, events: Sequence[Event]) -> list[str]:
+        """The group of each event."""
+        times = self._times(events) if self._unit else [0] * len(events)
+        return [
+            self._name(self._slot(time), self._type(event)) for time, event in zip(times, events, strict=True)
+        ]
+
+    @property
+    def unplaced(self) -> str:
+        """The group of what has no place of its own."""
+        return self._name(UNKNOWN, NULL if self._eid else None)
+
+    def _slot(self, time: float) -> int:
+        """Milliseconds to the start of the hour or day, in ms."""
+        if not 0 <= time <= LAST:
+            return UNKNOWN
+        return int(time // self._unit) * self._unit if self._unit else 0
+
+    def _type(self, event: Event) -> str | None:
+        return event.eid if self._eid else None
+
+    def _hive_name(self, slot: int, eid: str | None) -> str:
+        date, hour = _date(slot, NULL), NULL if slot < 0 else f"{slot // HOUR % 24:02d}"
+        parts = {0: [], HOUR: [f"dt={date}", f"hour={hour}"], DAY: [f"dt={date}"]}[self._unit]
+        return "/".join(parts if eid is None else [*parts, f"eid={_value(eid)}"])
+
+
+def _secor_name(slot: int, eid: str | None) -> str:
+    date = _date(slot, UNDATED)
+    return date if eid is None else f"{UNDATED if eid == NULL else segment(eid)}/{date}"
+
+
+def _value(eid: str) -> str:
+    return NULL if eid in {"", NULL} else segment(eid)
+
+
+def _date(slot: int, unknown: str) -> str:
+    return unknown if slot < 0 else f"{datetime.fromtimestamp(slot / 1000, UTC):%Y-%m-%d}"
+
+
+def _device_times(events: Sequence[Event]) -> list[float]:
+    return [event.ets for event in events]
+
+
+def _record_times(events: Sequence[Event]) -> list[float]:
+    return [event.record_time() for event in events]
+
+
+def _server_times(events: Sequence[Event]) -> list[float]:
+    return [
+        event.syncts if type(event.syncts) is int and 0 < event.syncts <= LAST else _server_time(event)
+        for event in events
+    ]
+
+
+def _server_time(event: Event) -> float:
+    """`syncts`, else `@timestamp`, as Sunbird's Secor jobs do it; else the event's record time."""
+    return moment(event.syncts) or moment(event.timestamp) or event.record_time()
+
+
+def moment(value: Any) -> float | None:
+    """A time as servers write it, in ms since the epoch: a number of ms, its digits, or ISO 8601."""
+    if isinstance(value, str):
+        value = _written(value)
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LAST
+    return value if sound else None
+
+
+def _written(text: str) -> float | None:
+    try:
+        if text.isdecimal():
+            return int(text)
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000

@@ -1,0 +1,172 @@
+"""Parquet objects: a fixed schema, whatever events hold, so that tables over the archive never break.
+
+Importing this module needs pyarrow (extra `parquet`).
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from bridge.sinks import Pack
+from bridge_s3.formats import Format
+from bridge_s3.mapping import LAST, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bridge.events import Event
+
+__all__ = ["Rows"]
+
+# pyarrow ships no types; importing it by name keeps it `Any` whether it is installed or not.
+arrow: Any = import_module("pyarrow")
+parquet: Any = import_module("pyarrow.parquet")
+
+ROW_GROUP = 128 * 1024
+LEVELS: Mapping[str, int] = {"zstd": 3}
+
+TEXT = arrow.string()
+TIME = arrow.timestamp("ms", tz="UTC")
+CORRELATION = arrow.struct([("type", TEXT), ("id", TEXT)])
+LEVEL_NAMES = ("l1", "l2", "l3", "l4")
+EDATA_NAMES = ("type", "subtype", "id", "pageid")
+
+
+class _Inner(msgspec.Struct):
+    """The parts of an event that its typed head leaves out."""
+
+    edata: msgspec.Raw = msgspec.Raw(b"{}")
+    context: Any = None
+
+
+class _Row(NamedTuple):
+    """One event, taken apart once for all columns."""
+
+    event: Event
+    edata: bytes
+    keys: dict[str, Any]
+    rollup: dict[str, Any]
+
+
+Column = tuple[str, Any, "Callable[[_Row], Any]"]
+
+
+def _columns() -> list[Column]:
+    columns: list[Column] = [
+        ("mid", TEXT, lambda row: row.event.mid),
+        ("eid", TEXT, lambda row: row.event.eid),
+        ("ets", TIME, lambda row: _time(row.event.ets)),
+        ("syncts", TIME, lambda row: _time(moment(row.event.syncts))),
+        ("record_time", TIME, lambda row: _time(row.event.record_time())),
+        ("ver", TEXT, lambda row: row.event.ver),
+        ("actor_id", TEXT, lambda row: row.event.actor.id),
+        ("actor_type", TEXT, lambda row: row.event.actor.type),
+        ("channel", TEXT, lambda row: row.event.context.channel),
+        ("pdata_id", TEXT, lambda row: row.event.context.pdata.id),
+        ("pdata_pid", TEXT, lambda row: row.event.context.pdata.pid),
+        ("pdata_ver", TEXT, lambda row: row.event.context.pdata.ver),
+        ("env", TEXT, lambda row: row.event.context.env),
+        ("sid", TEXT, lambda row: row.event.context.sid),
+        ("did", TEXT, lambda row: row.event.context.did),
+        ("object_id", TEXT, lambda row: row.event.object and row.event.object.id),
+        ("object_type", TEXT, lambda row: row.event.object and row.event.object.type),
+        ("object_ver", TEXT, lambda row: row.event.object and row.event.object.ver),
+    ]
+    columns += [(f"object_rollup_{name}", TEXT, _object_level(name)) for name in LEVEL_NAMES]
+    columns += [(f"rollup_{name}", TEXT, _level(name)) for name in LEVEL_NAMES]
+    columns += [
+        ("cdata", arrow.list_(CORRELATION), _correlations),
+        ("tags", arrow.list_(TEXT), lambda row: row.event.tags),
+    ]
+    columns += [(f"edata_{name}", TEXT, _edata_key(name)) for name in EDATA_NAMES]
+    return [*columns, ("edata", TEXT, lambda row: row.edata.decode())]
+
+
+def _object_level(name: str) -> Callable[[_Row], Any]:
+    return lambda row: _text(((row.event.object and row.event.object.rollup) or {}).get(name))
+
+
+def _level(name: str) -> Callable[[_Row], Any]:
+    return lambda row: _text(row.rollup.get(name))
+
+
+def _edata_key(name: str) -> Callable[[_Row], Any]:
+    return lambda row: _text(row.keys.get(name))
+
+
+def _correlations(row: _Row) -> list[dict[str, str]] | None:
+    found = row.event.context.cdata
+    return None if found is None else [{"type": item.type, "id": item.id} for item in found]
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _time(value: float | None) -> int | None:
+    return int(value) if value is not None and 0 <= value <= LAST else None
+
+
+COLUMNS = _columns()
+SCHEMA = arrow.schema([(name, kind) for name, kind, _ in COLUMNS])
+
+
+class Rows(Format):
+    """Parquet with one row an event. Packs are Arrow streams, compressed to keep memory small."""
+
+    suffix = ".parquet"
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+
+    def pack(self, group: str, events: Sequence[Event], lines: Sequence[bytes]) -> Pack:
+        """See `Format.pack`."""
+        rows = [_row(event, line) for event, line in zip(events, lines, strict=True)]
+        columns = [arrow.array([value(row) for row in rows], kind) for _, kind, value in COLUMNS]
+        sink = arrow.BufferOutputStream()
+        options = arrow.ipc.IpcWriteOptions(compression="zstd")
+        with arrow.ipc.new_stream(sink, SCHEMA, options=options) as writer:
+            writer.write_batch(arrow.record_batch(columns, schema=SCHEMA))
+        return Pack(group, len(rows), sink.getvalue().to_pybytes())
+
+    def body(self, parts: Sequence[bytes]) -> Sequence[bytes]:
+        """One Parquet file; row groups of 131,072 rows are built one after the other."""
+        sink = arrow.BufferOutputStream()
+        held: list[Any] = []
+        with parquet.ParquetWriter(
+            sink, SCHEMA, compression=self._codec, compression_level=LEVELS.get(self._codec)
+        ) as writer:
+            for part in parts:
+                held += arrow.ipc.open_stream(part).read_all().to_batches()
+                if sum(batch.num_rows for batch in held) >= ROW_GROUP:
+                    writer.write_table(arrow.Table.from_batches(held, SCHEMA), row_group_size=ROW_GROUP)
+                    held = []
+            if held:
+                writer.write_table(arrow.Table.from_batches(held, SCHEMA), row_group_size=ROW_GROUP)
+        return [sink.getvalue().to_pybytes()]
+
+    def show(self, parts: Sequence[bytes]) -> str:
+        """See `Format.show`."""
+        table = parquet.read_table(arrow.BufferReader(b"".join(parts)))
+        return "".join(f"{json.dumps(row, default=str, ensure_ascii=False)}\n" for row in table.to_pylist())
+
+    def count(self, pieces: Iterable[bytes]) -> int:
+        """See `Format.count`."""
+        try:
+            return int(parquet.ParquetFile(arrow.BufferReader(b"".join(pieces))).metadata.num_rows)
+        except (arrow.ArrowException, OSError):
+            raise ValueError("damaged Parquet") from None
+
+
+def _row(event: Event, line: bytes) -> _Row:
+    inner = msgspec.json.decode(line, type=_Inner)
+    edata = bytes(inner.edata)
+    keys = msgspec.json.decode(edata)
+    rollup = inner.context.get("rollup") if isinstance(inner.context, dict) else None
+    return _Row(
+        event, edata, keys if isinstance(keys, dict) else {}, rollup if isinstance(rollup, dict) else {}
+    )

@@ -1,0 +1,59 @@
+"""Compression: readable by everybody, the same bytes every time."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import compression
+
+LINES = b"".join(b'{"eid":"INTERACT","mid":"%d"}\n' % random.Random(n).getrandbits(64) for n in range(2_000))
+
+
+@given(st.binary(max_size=2_000), st.integers(0, 9))
+def test_gzip_is_read_back_by_the_standard_library(data, level):
+    assert gzip.decompress(compression.compress(data, level)) == data
+
+
+@given(st.binary(max_size=2_000), st.sampled_from([1, 3, 9]))
+def test_zstd_is_read_back(data, level):
+    assert zstandard.decompress(compression.compress_zstd(data, level)) == data
+
+
+def test_the_same_input_gives_the_same_bytes():
+    assert compression.compress(LINES) == compression.compress(bytes(LINES))
+    assert compression.compress_zstd(LINES) == compression.compress_zstd(bytes(LINES))
+
+
+def test_a_gzip_header_tells_neither_time_nor_name():
+    packed = compression.compress(LINES)
+    assert packed[:2] == b"\x1f\x8b"
+    assert packed[3] == 0
+    assert packed[4:8] == bytes(4)
+
+
+def test_a_zstd_frame_states_its_size():
+    assert zstandard.get_frame_parameters(compression.compress_zstd(LINES)).content_size == len(LINES)
+
+
+def test_members_and_frames_can_be_joined():
+    assert gzip.decompress(compression.compress(b"a") + compression.compress(b"b")) == b"ab"
+    joined = compression.compress_zstd(b"a") + compression.compress_zstd(b"b")
+    assert zstandard.ZstdDecompressor().stream_reader(joined, read_across_frames=True).read() == b"ab"
+
+
+def test_zlib_steps_in_where_isal_has_no_build(monkeypatch):
+    monkeypatch.setattr(compression, "_fast", None)
+    assert compression.compress(LINES) == zlib.compress(LINES, 1, 31)
+
+
+def test_isal_is_used_where_it_can_be():
+    isal_zlib = pytest.importorskip("isal.isal_zlib")
+    assert compression.compress(LINES) == isal_zlib.compress(LINES, 1, 31)
+    assert compression.compress(LINES, 9) == zlib.compress(LINES, 9, 31)

@@ -1,0 +1,20 @@
+"""Fixtures for the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real samples beside the checkout; a fresh clone has none and skips."""
+    place = Path(os.environ.get("SUNBIRD_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (place / "sunbird").is_dir():
+        message = f"no Sunbird samples at {place} (set SUNBIRD_SHARED to their folder)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return place
