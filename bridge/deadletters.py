@@ -61,7 +61,7 @@ INSERT = f"""
 INSERT INTO dead_letters ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
 ON CONFLICT (id) DO UPDATE SET attempts = max(attempts, excluded.attempts), last_ms = excluded.last_ms,
     code = excluded.code, reason = excluded.reason, path = excluded.path, stage = excluded.stage,
-    plugin = excluded.plugin
+    plugin = excluded.plugin, resolved_ms = NULL
 """  # noqa: S608 - the columns are constants
 
 
@@ -121,7 +121,7 @@ class SqliteDeadLetters:
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Store letters; `StateFullError` when the quota is met, so that the pipeline waits."""
-        if self._max_bytes and self._bytes >= self._max_bytes:
+        if self._full() and self._drop_resolved() and self._full():
             raise StateFullError(
                 f"dead letters hold their quota of {self._max_bytes} bytes; resolve some, "
                 "or raise dead_letters.max_bytes"
@@ -129,6 +129,15 @@ class SqliteDeadLetters:
         rows = [tuple(getattr(letter, name) for name in COLUMNS) for letter in letters]
         self._state.write(lambda connection: connection.executemany(INSERT, rows))
         self._bytes += sum(len(letter.payload) for letter in letters)
+
+    def _full(self) -> bool:
+        return 0 < self._max_bytes <= self._bytes
+
+    def _drop_resolved(self) -> bool:
+        """Make room: what a replay has delivered is kept only for as long as there is space."""
+        self._state.write(lambda connection: connection.execute("DELETE FROM dead_letters WHERE resolved_ms > 0"))
+        self._bytes = self._state.read(_stored_bytes)
+        return True
 
     def count(self, chosen: Filter) -> dict[tuple[str, str], int]:
         """How many letters there are, by (sink, code)."""

@@ -49,7 +49,7 @@ def _expand(text: bytes) -> list[bytes]:
     if text.startswith(b"["):
         return [one_line(bytes(item)) for item in _items(text)]
     frame = _frame(text)
-    if frame.eid in _ABSENT and bytes(frame.events).startswith(b"["):
+    if bytes(frame.eid) in _ABSENT and bytes(frame.events).startswith(b"["):
         return [one_line(bytes(item)) for item in _items(frame.events)]
     return [one_line(text)]
 

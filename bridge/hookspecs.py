@@ -40,11 +40,13 @@ hookimpl = pluggy.HookimplMarker("bridge")
 @hookspec
 def bridge_sinks() -> Iterable[type[Sink[SinkConfig, object]]]:
     """Return the sink classes this plugin offers; called once, after loading."""
+    return ()
 
 
 @hookspec
 def bridge_journals() -> Iterable[type[Journal]]:
     """Return the journal classes this plugin offers; called once, after loading."""
+    return ()
 
 
 @hookspec

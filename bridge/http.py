@@ -55,7 +55,7 @@ class Answer:
 class HttpClient:
     """A keep-alive HTTP/1.1 client; `request` may be called from many threads at a time."""
 
-    def __init__(  # noqa: PLR0913 - keywords with defaults, each a decision of its own
+    def __init__(
         self,
         *,
         deadline: float = 60.0,
@@ -74,7 +74,8 @@ class HttpClient:
         A longer answer is a `TransientError`, or is cut off if `cut_long_answers`. `guard` is
         asked about every address before connecting to it. After `max_connection_age` seconds
         a connection is replaced by a new one, which resolves the host's name again.
-        `SetupError` if a file of `tls` cannot be used.
+        `transport` takes the place of the sockets in tests; `tls`, `guard` and `resolver` then mean
+        nothing. `SetupError` if a file of `tls` cannot be used.
         """
         self._deadline_seconds = deadline
         self._connect_timeout = connect_timeout

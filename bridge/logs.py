@@ -96,12 +96,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of ASCII JSON."""
-        line = {name: _redacted(value) for name, value in _facts(record).items()} | {
+        line = {
             "time": _utc(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": redact(record.getMessage()),
         }
+        line |= {name: _redacted(value) for name, value in _facts(record).items() if name not in line}
         if record.exc_info:
             line["traceback"] = redact(self.formatException(record.exc_info))
         return json.dumps(line, default=lambda value: redact(str(value)))

@@ -124,6 +124,7 @@ class Backend(httpcore.NetworkBackend):
         if _is_numeric(host):
             return [host]
         try:
+            host.encode("idna")  # as TLS will do, which leaks a socket if this fails
             return _in_time(lambda: self._resolver(host, port), self._deadline)
         except socket.gaierror as error:
             if error.errno in _NO_SUCH_HOST:

@@ -128,6 +128,9 @@ class SinkConfig(BaseModel):
 class Sink(ABC, Generic[ConfigT, PayloadT]):
     """One destination. Subclass, set `name` and `config_type`, write `map` and `send`.
 
+    `limits` and `max_in_flight` are defaults for the class; a constructor may set them for an
+    instance where the configuration decides them.
+
     The constructor only keeps its configuration; sockets and optional packages belong into
     `__enter__`. `map` and `map_batch` run on the pipeline's thread, `send` on up to
     `max_in_flight` sender threads at a time; every method may block.
@@ -135,8 +138,8 @@ class Sink(ABC, Generic[ConfigT, PayloadT]):
 
     name: ClassVar[str]
     config_type: ClassVar[type[SinkConfig]] = SinkConfig
-    limits: ClassVar[BatchLimits] = BatchLimits()
-    max_in_flight: ClassVar[int] = 4
+    limits: BatchLimits = BatchLimits()
+    max_in_flight: int = 4
     api_version: ClassVar[int] = 1
 
     def __init__(self, config: ConfigT) -> None:

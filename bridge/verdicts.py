@@ -40,7 +40,7 @@ def check_event(document: Any, head: Rule, edata: Mapping[str, Rule] | None, *, 
     if not isinstance(document, dict):
         raise EventError("not_an_event", f"send the event as a JSON object, not as {_kind(document)}")
     eid = document.get("eid")
-    if edata and not extended and isinstance(eid, str) and eid not in edata:
+    if edata and not extended and isinstance(eid, str) and eid and eid not in edata:
         reason = f"use one of the {len(edata)} official eids in place of {_shown(eid)}"
         raise EventError("unknown_eid", reason, "$.eid")
     check(head, document)
@@ -70,8 +70,8 @@ def _check_record(rule: Record, value: Any, path: Path) -> None:
         elif key in rule.required:
             raise EventError("missing_key", f"add the key, {_wanted(inner)}", _render((*path, key)))
     if rule.closed:
-        for key in value.keys() - rule.keys.keys():
-            if value[key] is not None:
+        for key, item in value.items():
+            if item is not None and key not in rule.keys:
                 reason = f"remove the key: beside it only {', '.join(rule.keys)} are known here"
                 raise EventError("unknown_key", reason, _render((*path, key)))
 

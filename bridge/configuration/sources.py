@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-__all__ = ["PREFIX", "Tables", "fold", "read", "typed"]
+__all__ = ["PREFIX", "Tables", "fold", "located", "read", "typed"]
 
 PREFIX = "BRIDGE_"
 DELIMITER = "__"
@@ -72,7 +72,7 @@ class Tables:
     def plugin_folder(self) -> Path | None:
         """The folder of single-file plugins, or None where none is configured."""
         name = _table(self.data.get("plugins")).get("dir")
-        return self.folder / Path(name).expanduser() if isinstance(name, str) and name else None
+        return located(self.folder, name) if isinstance(name, str) and name else None
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Tables:
@@ -87,6 +87,14 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Tables:
     folder = Path.cwd() if path is None else path.absolute().parent
     host = {key: value for key, value in data.items() if key in HostTables.model_fields}
     return Tables(data | typed(host, [HostTables]), origin, folder, variables)
+
+
+def located(folder: Path, name: str | Path) -> Path:
+    """A path of the configuration, from the folder of its file; `~` is a home folder if there is one."""
+    try:
+        return folder / Path(name).expanduser()
+    except RuntimeError:  # no such user, or a process without a home
+        return folder / name
 
 
 def typed(table: Mapping[str, Any], models: list[type[BaseModel]]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from bridge.configuration.models import (
 )
 from bridge.configuration.problems import Report, nearest, quoted
 from bridge.configuration.shapes import secret_values
-from bridge.configuration.sources import fold, typed
+from bridge.configuration.sources import fold, located, typed
 from bridge.errors import ConfigError, PluginError
 from bridge.secrets import Places, UnresolvedSecretError, remember
 
@@ -51,8 +51,8 @@ def validate(tables: Tables, registry: Registry, places: Places) -> Settings:
     host, journal, sinks = step.host(), step.journal(), step.sinks()
     if step.report.problems or host is None or journal is None:
         raise ConfigError(step.report.problems, tables.origin)
-    located = dict(host) | {"data_dir": tables.folder / host.data_dir.expanduser()}
-    return Settings(**located, journal=journal, sinks=sinks, unresolved=step.unresolved, origin=tables.origin)
+    own = dict(host) | {"data_dir": located(tables.folder, host.data_dir)}
+    return Settings(**own, journal=journal, sinks=sinks, unresolved=step.unresolved, origin=tables.origin)
 
 
 class _Validation:
@@ -61,6 +61,7 @@ class _Validation:
     def __init__(self, tables: Tables, registry: Registry, places: Places) -> None:
         self.report = Report(tables.variables)
         self.unresolved: dict[str, str] = {}
+        self._disabled = 0
         self._tables = tables
         self._registry = registry
         self._places = places
@@ -93,7 +94,7 @@ class _Validation:
             self.report.add(("journal", "type"), str(error))
             return None
         config = self._model(plugin.config_type, ("journal",), own, [plugin.config_type, JournalKeys])
-        return JournalSettings(type=host.type, config=config) if config else None
+        return None if config is None else JournalSettings(type=host.type, config=config)
 
     def sinks(self) -> dict[str, SinkSettings]:
         data = self._tables.data.get("sinks", {})
@@ -104,11 +105,11 @@ class _Validation:
             self.report.add(
                 (), "no sink is configured; write at least one table, for example [sinks.archive]"
             )
-        elif all(isinstance(table, dict) and table.get("enabled") is False for table in data.values()):
-            self.report.add(("sinks",), "every sink is disabled; remove enabled = false from one of them")
         self._identifiers(data)
         sinks = {name: self._sink(name, table) for name, table in data.items()}
-        return {name: sink for name, sink in sinks.items() if sink}
+        if data and self._disabled == len(data):
+            self.report.add(("sinks",), "every sink is disabled; remove enabled = false from one of them")
+        return {name: sink for name, sink in sinks.items() if sink is not None}
 
     def _plugin_folder(self, host: HostTables) -> None:
         folder = self._tables.plugin_folder()
@@ -129,17 +130,21 @@ class _Validation:
                 )
 
     def _sink(self, name: str, data: Any) -> SinkSettings | None:
-        if not isinstance(data, dict):
-            self.report.add(("sinks", name), f"must be a table, written [sinks.{name}]")
-            return None
         path = ("sinks", name)
+        if not isinstance(data, dict):
+            self.report.add(path, f"must be a table, written [sinks.{name}]")
+            return None
         if "type" not in data and (stray := self._stray(name)):
             self.report.add(path, stray)
             return None
         keys, own = _divided(data, SINK_KEYS)
         host = self._model(SinkKeys, path, keys, [SinkKeys])
-        config = self._sink_config(path, data.get("type"), own, enabled=data.get("enabled") is not False)
-        return SinkSettings(**dict(host), id=name, config=config) if host and config else None
+        enabled = host is None or host.enabled
+        self._disabled += not enabled
+        config = self._sink_config(path, data.get("type"), own, enabled=enabled)
+        if host is None or config is None:
+            return None
+        return SinkSettings(**dict(host), id=name, config=config)
 
     def _sink_config(self, path: tuple[str, str], kind: object, own: dict[str, Any], *, enabled: bool) -> Any:
         if not isinstance(kind, str):

@@ -12,6 +12,7 @@ from bridge.engine.progress import Progress
 from bridge.engine.retry import Backoff, RejectLimiter
 from bridge.engine.routing import Router
 from bridge.engine.settling import Options
+from bridge.errors import BridgeError, PluginError
 from bridge.sinks import Sink
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from bridge.engine.pipeline import ReaderOf
     from bridge.engine.sharing import SharedDecoder
     from bridge.journals.base import Journal
+    from bridge.registry import Registry
     from bridge.settings import Settings, SinkSettings
 
-__all__ = ["Parts", "rejects_pipeline", "sink_pipeline"]
+__all__ = ["Parts", "make_sink", "rejects_pipeline", "sink_pipeline"]
+
+DRAIN_SHARE = 0.8  # of the grace period; the rest is for the last cursors and for ending
 
 
 class Parts:
@@ -44,6 +48,18 @@ class Parts:
         self.dead_letters = dead_letters
         self.notify = notify
         self.until_idle = until_idle
+        self.drain = DRAIN_SHARE * settings.shutdown.grace
+
+
+def make_sink(registry: Registry, settings: SinkSettings) -> Sink[Any, Any]:
+    """A new sink as configured, not entered; `PluginError` if its constructor fails."""
+    kind = registry.sink(settings.type)
+    try:
+        return kind(settings.config)
+    except BridgeError:
+        raise
+    except Exception as error:  # boundary: a stranger's text may quote anything, so only its kind is told
+        raise PluginError(f"sink {settings.id} cannot be made: {type(error).__name__}") from error
 
 
 def sink_pipeline(
@@ -65,7 +81,7 @@ def sink_pipeline(
         backoff=Backoff(retry.min, retry.max),
         probe=Backoff(retry.probe_min, retry.probe_max),
         until_idle=parts.until_idle,
-        grace=parts.settings.shutdown.grace,
+        grace=parts.drain,
     )
     limiter = RejectLimiter(settings.rejects.max_consecutive, settings.rejects.max_ratio)
     return _wired(parts, options, inflow, progress, sink, limiter, reader_of)
@@ -83,7 +99,7 @@ def rejects_pipeline(parts: Parts, journal: Journal) -> Pipeline:
         backoff=Backoff(),
         probe=Backoff(30.0, 300.0),
         until_idle=parts.until_idle,
-        grace=parts.settings.shutdown.grace,
+        grace=parts.drain,
     )
     inflow = RejectsInflow(parts.decoder, progress)
     reader_of = lambda wake: journal.reader(REJECTS, "earliest", wake)  # noqa: E731 - it is passed on

@@ -67,6 +67,9 @@ class Pipeline:
         self._landed: SimpleQueue[Landed | None] = SimpleQueue()
         self._senders: Senders | None = None
         self._stopping = threading.Event()
+        self._finishing = threading.Event()
+        if options.until_idle:
+            self._finishing.set()
         self._tally = Tally()
         self._status = Status()
         self._settler = Settler(
@@ -93,12 +96,17 @@ class Pipeline:
         self._stopping.set()
         self.wake()
 
+    def finish(self) -> None:
+        """End once everything that is in the journal is settled, as if `until_idle` had been set."""
+        self._finishing.set()
+        self.wake()
+
     def wake(self) -> None:
         """There is something to do: new events in the journal, or a stop."""
         self._landed.put(None)
 
     def run(self) -> None:
-        """Run until stopped, or until idle if the options say so; `failure` says why it broke."""
+        """Run until stopped, or until idle once told to `finish`; `failure` says why it broke."""
         try:
             if self._enter():
                 self._loop()
@@ -192,7 +200,7 @@ class Pipeline:
         self._sleep(now)
 
     def _at_rest(self) -> bool:
-        if not self.options.until_idle or not self._reader.at_end():
+        if not self._finishing.is_set() or not self._reader.at_end():
             return False
         self._offer(self._inflow.flush())
         return not len(self._outbox)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from bridge.deadletters import REJECTS, SqliteDeadLetters
-from bridge.engine.assembly import Parts, rejects_pipeline, sink_pipeline
+from bridge.engine.assembly import Parts, make_sink, rejects_pipeline, sink_pipeline
 from bridge.engine.sharing import SharedDecoder
 from bridge.journals.base import JournalContext
 from bridge.reports import RunInfo, Snapshot
@@ -28,6 +29,7 @@ __all__ = ["Supervisor", "open_journal"]
 log = logging.getLogger(__name__)
 
 TRIM_EVERY = 5.0
+GC_THRESHOLDS = (100_000, 20, 50)  # pages of events are no garbage; looking through them costs 1 µs an event
 DAY_MS = 86_400_000
 
 
@@ -67,12 +69,10 @@ class Supervisor:
         self.pipelines: list[Pipeline] = [rejects_pipeline(parts, self.journal)]
         for name, sink in settings.enabled.items():
             if only is None or name in only:
-                kind = registry.sink(sink.type)
                 plugin = registry.source("sink", sink.type)
+                reader_of = _reader_of(self.journal, name, sink.start)
                 self.pipelines.append(
-                    sink_pipeline(
-                        parts, kind(sink.config), sink, plugin, _reader_of(self.journal, name, sink.start)
-                    )
+                    sink_pipeline(parts, make_sink(registry, sink), sink, plugin, reader_of)
                 )
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
@@ -86,6 +86,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every pipeline's thread."""
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         for pipeline in self.pipelines:
             thread = threading.Thread(target=pipeline.run, name=pipeline.options.name, daemon=True)
             self._threads.append(thread)
@@ -100,6 +102,11 @@ class Supervisor:
         self._stopped.set()
         for pipeline in self.pipelines:
             pipeline.stop()
+
+    def finish(self) -> None:
+        """End every pipeline once the journal is settled, as if `until_idle` had been set."""
+        for pipeline in self.pipelines:
+            pipeline.finish()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for every pipeline to end; False if one has not within `timeout` seconds."""

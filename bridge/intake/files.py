@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from heapq import merge
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from bridge.errors import BridgeError
@@ -18,15 +20,16 @@ from bridge.intake.opening import Input
 from bridge.journals.base import Journal, JournalFullError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bridge.validation import Decoded, Decoder
 
-__all__ = ["FileImport", "FileReport", "require_appendable"]
+__all__ = ["FileImport", "FileReport", "require_writable"]
 
 GROUP_EVENTS = 1_000
 GROUP_BYTES = 2 * 1024 * 1024
 LEAST_LONGEST = 16 * 1024 * 1024
+STOPPED = "stopped before its end"
 
 
 @dataclass
@@ -52,43 +55,106 @@ class FileReport:
 
 
 class FileImport:
-    """Imports files one by one. `run` belongs to one thread; its reports may be read from any."""
+    """Imports files one by one; holds a few thousand events and one block of the file at most."""
 
     def __init__(
         self,
         journal: Journal,
         decoder: Decoder,
         max_event_bytes: int,
-        *,
         wait: Callable[[JournalFullError], bool],
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`wait` is asked when the journal is full: True tries again, False ends the import."""
+        """`wait` is called while the journal is full: True tries again, False ends the import.
+
+        `stopped` is asked now and then whether to end early.
+        """
         self._journal = journal
         self._decoder = decoder
         self._longest = max(LEAST_LONGEST, 2 * max_event_bytes)
         self._wait = wait
+        self._stopped = stopped
 
-    def run(self, report: FileReport, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Import the file that `report` names, up to its end, its damage, or until `stopped` says so.
+    def run(self, report: FileReport) -> None:
+        """Import the file that `report` names, to its end or as far as it can be read.
 
-        Raises:
-            BridgeError: the journal cannot take events; what was appended before stays.
+        `report` may be read by other threads meanwhile. `BridgeError` if the journal cannot take
+        events; what was appended before stays.
         """
-        cutter = Cutter(self._longest)
         try:
-            with Input(report.name) as source:
-                report.total = source.total
-                self._read(source, cutter, report, stopped)
-        except _UnreadableError as error:
-            report.problem = str(error)
-        if cutter.too_long:
-            report.problem = report.problem or (
-                f"{cutter.too_long} events longer than {self._longest} bytes were left out"
-            )
+            source = Input(report.name)
+        except BridgeError as error:
+            report.problem, report.done = str(error), True
+            return
+        with source:
+            report.total = source.total
+            for records in _slices(self._records(source, report)):
+                if not self._take(records, report):
+                    report.problem = STOPPED
+                    break
         report.done = True
 
-    def _read(
-        self, source: Input, cutter: Cutter, report: FileReport, stopped: Callable[[], bool]
-    ) -> None:
-        records: list[bytes] = []
-        size = 0
+    def _records(self, source: Input, report: FileReport) -> Iterator[bytes]:
+        cutter = Cutter(self._longest)
+        try:
+            for block in source.blocks():
+                yield from cutter.feed(block)
+                report.position = source.position
+                if self._stopped():
+                    report.problem = STOPPED
+                    return
+        except BridgeError as error:  # what came before the damage counts
+            report.problem = str(error)
+        yield from cutter.close()
+        if cutter.too_long:
+            left_out = f"{cutter.too_long} events longer than {self._longest} bytes were left out"
+            report.problem = "; ".join(filter(None, (report.problem, left_out)))
+
+    def _take(self, records: Sequence[bytes], report: FileReport) -> bool:
+        """Append the events of some records; False when told to end."""
+        decoded = self._decoder.batch(records)
+        for rows in _slices(_in_order(decoded)):
+            if not self._append(rows, f"import {report.name}"):
+                return False
+        report.accepted += len(decoded.events)
+        report.rejected.update(invalid.code for invalid in decoded.invalid)
+        return True
+
+    def _append(self, rows: list[bytes], source: str) -> bool:
+        while True:
+            try:
+                self._journal.append(rows, source)
+            except JournalFullError as error:
+                if not self._wait(error):
+                    return False
+            else:
+                return True
+
+
+def require_writable(journal: Journal) -> None:
+    """Raise the journal's own `BridgeError` if it is of a kind that takes no events."""
+    if type(journal).append is Journal.append:
+        journal.append([], "")
+
+
+def _in_order(decoded: Decoded) -> Iterable[bytes]:
+    """The bytes of every event, refused ones too, as they stood in the file."""
+    if not decoded.invalid or decoded.origins is None:
+        return [event.raw for event in decoded.events]
+    valid = zip(decoded.origins, (event.raw for event in decoded.events), strict=True)
+    refused = ((invalid.index, invalid.raw) for invalid in decoded.invalid)
+    return [raw for _, raw in merge(valid, refused, key=itemgetter(0))]
+
+
+def _slices(rows: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Runs of rows that are cheap to hold and to commit at once."""
+    rows_now: list[bytes] = []
+    size = 0
+    for row in rows:
+        if rows_now and (len(rows_now) == GROUP_EVENTS or size + len(row) > GROUP_BYTES):
+            yield rows_now
+            rows_now, size = [], 0
+        rows_now.append(row)
+        size += len(row)
+    if rows_now:
+        yield rows_now

@@ -55,6 +55,8 @@ class FileReader(Reader):
         self._inodes: dict[Path, int] = {}
         self._scanned = 0.0
         self._scan()
+        if self._start == "latest":
+            self.commit(self.positions())  # a restart must not skip what comes in between
         self._start = "earliest"  # whatever appears from now on is new
 
     def read(self, timeout: float) -> Page | None:  # noqa: ARG002 - files cannot be waited for
@@ -72,6 +74,10 @@ class FileReader(Reader):
         self._known.update(cursors)
         details = {stream: str(self._sources[stream].path) for stream in cursors if stream in self._sources}
         self._cursors.commit(cursors, details)
+
+    def positions(self) -> dict[str, int]:
+        """Where each file is read next, by stream."""
+        return {stream: source.offset for stream, source in self._sources.items()}
 
     def rewind(self, cursors: Mapping[str, int]) -> None:
         """Read these files again from these offsets."""
@@ -138,7 +144,10 @@ class FileReader(Reader):
         if source.stream in self._sources:
             source.close()  # renamed while we read it: it is still open under its old name
             return
-        source.seek(self._known.get(source.stream, source.remaining() if self._start == "latest" else 0))
+        if self._start == "latest" and source.stream not in self._known:
+            source.seek_end()
+        else:
+            source.seek(self._known.get(source.stream, 0))
         self._sources[source.stream] = source
 
 

@@ -61,36 +61,41 @@ class Source:
         self.offset = offset
         self.ended = False
         self._buffer = b""
-        if not self.compressed:
-            self._handle.seek(offset)
-            return
-        self._handle.close()
-        self._handle, _ = _open(self.path)
-        while offset > 0 and (skipped := len(self._read(min(offset, BLOCK)))):
-            offset -= skipped
+        if self.compressed:
+            self._handle.close()
+            self._handle, _ = _open(self.path)
+            while offset > 0 and (skipped := len(self._read(min(offset, BLOCK), 0))):
+                offset -= skipped
+
+    def seek_end(self) -> None:
+        """Continue behind the last whole line."""
+        at = 0 if self.compressed else max(0, os.fstat(self._handle.fileno()).st_size - BLOCK)
+        self.seek(at)
+        end = at
+        while block := self._read(BLOCK, at):
+            if b"\n" in block:
+                end = at + block.rfind(b"\n") + 1
+            at += len(block)
+        self.seek(end)
 
     def page(self, *, whole_lines: bool) -> Page | None:
         """The next page, or None at the end; `whole_lines` leaves an unfinished last line for later."""
-        data = self._fill()
-        end = data.rfind(b"\n") + 1
-        if end == 0 and (whole_lines or not data):
-            self.ended = True
-            return None
-        if end == 0:
-            end = len(data)
-        self._buffer = data[end:]
-        return self._cut(data[:end])
+        lines = self._fill().split(b"\n")
+        tail = lines.pop()
+        unfinished = not lines and bool(tail) and not whole_lines
+        if unfinished:
+            lines, tail = [tail], b""
+        self._buffer = tail if self.compressed else b""
+        self.ended = not lines
+        return self._cut(lines, unfinished=unfinished) if lines else None
 
-    def _cut(self, data: bytes) -> Page | None:
+    def _cut(self, lines: list[bytes], *, unfinished: bool) -> Page:
         begin = self.offset
-        self.offset += len(data)
-        lines = data.split(b"\n")
-        finished = not lines[-1]
-        if finished:
-            lines.pop()
-        if finished and b"" not in lines:
-            return Page(self.stream, begin, self.offset, lines, len(data))
-        return _page_with_gaps(self.stream, begin, lines, len(data))
+        size = sum(map(len, lines)) + len(lines) - unfinished
+        self.offset += size
+        if not unfinished and b"" not in lines:
+            return Page(self.stream, begin, self.offset, lines, size)
+        return _page_with_gaps(self.stream, begin, lines, size)
 
     def truncated(self) -> bool:
         """Whether the file has become shorter than what was read of it."""
@@ -108,21 +113,21 @@ class Source:
         self._handle.close()
 
     def _fill(self) -> bytes:
-        """Buffered and new bytes up to the next boundary, or further where a line is longer than that."""
+        """Content from `offset` to the next boundary, or further where a line is longer than that."""
         boundary = (self.offset + BLOCK // 2) // BLOCK * BLOCK + BLOCK
         data = self._buffer
         while True:
             missing = boundary - self.offset - len(data)
-            more = self._read(missing) if missing > 0 else b""
-            data += more
-            if missing > 0 and len(more) < missing:
-                return data
-            if b"\n" in data:
+            more = self._read(missing, self.offset + len(data))
+            data = data + more if data else more
+            if len(more) < missing or b"\n" in more:
                 return data
             boundary += BLOCK
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int, at: int) -> bytes:
         try:
+            if not self.compressed:  # what was read of an unfinished line is simply read again
+                return os.pread(self._handle.fileno(), size, at)
             return self._handle.read(size)
         except DAMAGE as error:
             raise BridgeError(

@@ -1,7 +1,7 @@
 """From a Sunbird event to a PostHog event, as bytes: a pure function of event and configuration.
 
     {"uuid":…,"timestamp":…,"event":…,"distinct_id":…, opening … "properties":{
-        producer · object and groups · edata   }}
+        always · person · producer · object and groups · edata }}
 
 No clock, no randomness: the same event gives the same bytes in every process, on every day
 and at every attempt. `uuid`, day, name and distinct_id are what PostHog recognises a
@@ -11,29 +11,29 @@ repetition by. The pieces are cached, which changes nothing but the speed.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from bridge.errors import EventError
-from bridge_posthog.denormalised import add_place, person_properties
+from bridge_posthog.denormalised import add_surroundings, person_properties
 from bridge_posthog.ids import DAY, HYPHENATED, derived_uuid, session_id, uuid8
-from bridge_posthog.moments import client_time, iso, moment
+from bridge_posthog.moments import AHEAD, FLOOR, LAST, client_time, iso, moment
 from bridge_posthog.naming import Source, namers, unknown_name
 from bridge_posthog.people import identify, pseudonymiser, shorten
-from bridge_posthog.rules import apply
-from bridge_posthog.surroundings import LEVELS, Places, Producers, context_of, piece, present
-from bridge_posthog.values import readable
+from bridge_posthog.rules import apply, word
+from bridge_posthog.surroundings import Places, Producers, correlate, piece, present
+from bridge_posthog.tokens import Draft, Members, dump, readable
 from bridge_posthog.vocabulary import NAMES, RULES
-from bridge_posthog.wire import always, opening
+from bridge_posthog.wire import opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from bridge.events import Event
     from bridge_posthog.config import PostHogConfig
+    from bridge_posthog.naming import Namer
     from bridge_posthog.rules import Rule
-    from bridge_posthog.values import Properties
     from bridge_posthog.wire import Protocol
 
 __all__ = ["Mapper"]
@@ -43,21 +43,19 @@ SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not f
 FIRST_STAGES = frozenset({"app", "session"})
 BRIDGE = "sunbird-bridge"
 
-_encode = msgspec.json.Encoder().encode
+
+class _Told(msgspec.Struct, gc=False):
+    edata: Members = {}
 
 
-class _Edata(msgspec.Struct, gc=False):
-    edata: dict[str, Any]
-
-
-_decode_edata = msgspec.json.Decoder(_Edata).decode
+_decode = msgspec.json.Decoder(_Told).decode
 
 
 class Plan(NamedTuple):
     """How one event type is mapped: its name in JSON, or a function that finds it; its rules."""
 
     name: bytes
-    namer: Callable[[Mapping[str, Any], Source, Properties], str] | None
+    namer: Namer | None
     rules: Mapping[str, Rule]
 
 
@@ -77,121 +75,91 @@ class Mapper:
         self._protocol: Protocol = protocol
         self._raw = config.properties == "raw"
         self._by_mid = config.id == "mid"
+        self._identifies = config.group_identify
+        self._asks_person = bool(config.denormalised or config.person_properties or config.set_once)
         self._boundary = config.session_boundary_hour * 3_600_000
         self._hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
-        self._group_cdata = {
-            source.partition(":")[2] for source in config.groups.values() if source.startswith("cdata:")
-        }
-        self._asks_document = bool(config.denormalised or config.person_properties)
-        self._plans = self._planned()
-        self._name = lru_cache(maxsize=CACHE_SIZE)(_encode)
-        producers = Producers(config, always(protocol)).describe
-        places = Places(config, self._hide).describe
-        self._direct = (producers, places, self._persona)
+        special = namers(config)
+        plans = {eid: Plan(dump(NAMES.get(eid, "")), special.get(eid), rules) for eid, rules in RULES.items()}
+        self._plans: dict[str, Plan | None] = {**plans, **dict.fromkeys(config.exclude_eids)}
+        places = Places(config, self._hide)
+        self._more = places.more if places.asks_more() else None
+        self._direct = (Producers(config).describe, places.describe, self._persona, correlate)
         self._cached = tuple(lru_cache(maxsize=CACHE_SIZE)(part) for part in self._direct)
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
-    def _planned(self) -> dict[str, Plan | None]:
-        special = namers(self._config)
-        plans: dict[str, Plan | None] = {
-            eid: Plan(_encode(NAMES.get(eid, "")), special.get(eid), rules) for eid, rules in RULES.items()
-        }
-        return plans | dict.fromkeys(self._config.exclude_eids)
-
     def encode(self, event: Event) -> bytes | None:
-        """The payload: one PostHog event, or more with a newline between; None if excluded."""
-        try:
-            return self._encode(event)
-        except RecursionError:
-            raise EventError("too_deep", "edata is nested too deep", "$.edata") from None
+        """The payload: one PostHog event, or more with a newline between; None if excluded.
 
-    def _encode(self, event: Event) -> bytes | None:
+        `EventError` for an event without a time, or whose `edata` cannot be decoded.
+        """
         eid, raw, context, actor = event.eid, event.raw, event.context, event.actor
         plan = self._plans[eid] if eid in self._plans else _unknown(eid)
         if plan is None:
             return None
-        producer = context.pdata
-        at, corrected = moment(event)
-        sid, did = context.sid or "", context.did or ""
-        describe, locate, introduce = self._cached if len(raw) <= SMALL else self._direct
-        source, producer_piece = describe(
-            eid, event.ver, actor.type, context.channel, context.env, producer.id, producer.pid, producer.ver
-        )
+        producer, sid, did = context.pdata, context.sid or "", context.did or ""
+        ets, syncts, corrected = event.ets, event.syncts, False
+        if type(syncts) is int and FLOOR <= ets <= syncts + AHEAD and ets <= LAST:
+            at = int(ets)
+        else:
+            at, corrected = moment(event)
+        describe, locate, introduce, relate = self._cached if len(raw) <= SMALL else self._direct
+        source, producer_piece = describe(eid, event.ver, actor.type, context.channel, context.env, producer)
         timed = len(sid) == HYPHENATED and sid[14] == "7"
-        at_window = at if timed else at - (at - self._boundary) % DAY
-        persona = introduce(actor.type, actor.id, did, sid, producer.id, at_window)
-        place = locate(context.channel, context.env, producer.id, *self._object(event))
-        out: Properties = {}
-        name = self._describe(event, plan, source, persona, out)
+        window = at if timed else at - (at - self._boundary) % DAY
+        distinct_id, start, person = introduce(actor.type, actor.id, did, sid, producer.id, window)
+        more = self._more(context) if self._more else ()
+        thing = event.object
+        if thing is None:
+            place, groups = locate(context.channel, None, None, None, (), more)
+        else:
+            rollup = tuple(thing.rollup.items()) if thing.rollup else ()
+            place, groups = locate(context.channel, thing.id, thing.type, thing.ver, rollup, more)
+        cdata, tags = context.cdata, event.tags
+        related = relate(tuple(cdata or ()), tuple(tags or ())) if cdata or tags else b""
+        draft = Draft()
+        name = self._fill(event, plan, source, person, draft)
         if corrected:
-            out["client_timestamp"], out["timestamp_corrected"] = client_time(event.ets), True
-        distinct_id = persona.distinct_id or _encode(shorten(f"event:{event.mid}"))
-        uuid = derived_uuid("mid", event.mid) if self._by_mid else uuid8(event.identity)
+            draft.add("client_timestamp", client_time(ets))
+            draft.add("timestamp_corrected", True)
         payload = b"".join(
             (
                 b'{"uuid":"',
-                uuid.encode(),
+                (derived_uuid("mid", event.mid) if self._by_mid else uuid8(event.identity)).encode(),
                 b'","timestamp":"',
                 iso(at).encode(),
                 b'","event":',
                 name,
                 b',"distinct_id":',
-                distinct_id,
-                persona.opening,
+                distinct_id or dump(shorten(f"event:{event.mid}")),
+                start,
                 producer_piece,
-                place.piece,
-                self._closing(out, raw),
+                place,
+                related,
+                *draft.close(),
+                b"}}",
             )
         )
         if b"\\" in raw:
             payload = readable(payload)
-        if self._config.group_identify and eid == "START" and place.groups:
-            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in place.groups)))
+        if self._identifies and eid == "START" and groups:
+            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in groups)))
         return payload
 
-    def _describe(self, event: Event, plan: Plan, source: Source, persona: Persona, out: Properties) -> bytes:
-        """Fill in the properties from `edata`; return the event's name in JSON."""
+    def _fill(self, event: Event, plan: Plan, source: Source, person: bool, draft: Draft) -> bytes:
+        """Draft the properties from `edata`; return the event's name in JSON."""
         namer = plan.namer
-        edata: Mapping[str, Any] = {}
-        if namer is not None or not self._raw:
-            edata = _edata(event)
-        if not self._raw:
-            out["mid"] = event.mid
-            if event.tags:
-                out["tags"] = event.tags
-            if event.context.cdata:
-                context_of(event.context.cdata, out)
-            apply(plan.rules, edata, out)
-        if self._asks_document or self._config.set_once:
-            self._add_person(event, edata, persona, out)
-        return plan.name if namer is None else self._name(namer(edata, source, out))
-
-    def _closing(self, out: Properties, raw: bytes) -> bytes:
+        edata: Members = _edata(event.raw) if namer is not None or not self._raw else {}
         if self._raw:
-            return b"".join((piece(out), b'"sunbird":', raw, b"}}"))
-        return _encode(out)[1:] + b"}"
+            draft.splice("sunbird", event.raw)
+        else:
+            draft.add("mid", event.mid)
+            apply(plan.rules, edata, draft)
+        if self._asks_person:
+            self._add_person(event, edata, person, draft)
+        return plan.name if namer is None else _name(namer(edata, source, draft))
 
-    def _object(
-        self, event: Event
-    ) -> tuple[str, str, str, tuple[str | None, ...], tuple[tuple[str, str], ...]]:
-        wanted, cdata = self._group_cdata, event.context.cdata
-        chosen = (
-            tuple((item.type, item.id) for item in cdata if item.type in wanted) if wanted and cdata else ()
-        )
-        thing = event.object
-        if thing is None:
-            return "", "", "", (), chosen
-        return (
-            thing.id or "",
-            thing.type or "",
-            thing.ver or "",
-            tuple(map(thing.rollup.get, LEVELS)) if thing.rollup else (),
-            chosen,
-        )
-
-    def _persona(  # noqa: PLR0913, PLR0917 - the key of a cache, spelt out
-        self, actor_type: str, actor_id: str, did: str, sid: str, producer: str, at: int
-    ) -> Persona:
+    def _persona(self, actor_type: str, actor_id: str, did: str, sid: str, producer: str, at: int) -> Persona:
         who = identify(actor_type, actor_id, did, sid, producer, self._hide)
         person = who is not None and who.person
         profile = {"always": True, "never": False, "identified_only": person}[self._config.person_profiles]
@@ -199,59 +167,52 @@ class Mapper:
         properties = present(sunbird_session_id=sid)
         if did:
             properties["$device_id"] = self._hide(did)
-        return Persona(
-            None if who is None else _encode(who.distinct_id),
-            opening(self._protocol, profile, session) + piece(properties),
-            person,
-        )
+        start = opening(self._protocol, profile, session) + piece(properties)
+        return Persona(None if who is None else dump(who.distinct_id), start, person)
 
-    def _add_person(self, event: Event, edata: Mapping[str, Any], persona: Persona, out: Properties) -> None:
-        document = event.document if self._asks_document else {}
-        if self._config.denormalised:
-            add_place(document, out)
-        if event.eid != "START" or not persona.person or edata.get("type") not in FIRST_STAGES:
+    def _add_person(self, event: Event, edata: Members, person: bool, draft: Draft) -> None:
+        config, context = self._config, event.context
+        document = event.document if config.denormalised or config.person_properties else {}
+        if config.denormalised:
+            add_surroundings(document, draft)
+        if event.eid != "START" or not person or word(edata, "type").lower() not in FIRST_STAGES:
             return
-        if self._config.set_once:
-            context = event.context
-            out["$set_once"] = present(first_channel=context.channel, first_producer=context.pdata.id)
-        if chosen := person_properties(document, self._config.person_properties):
-            out["$set"] = chosen
+        if config.set_once:
+            draft.add("$set_once", present(first_channel=context.channel, first_producer=context.pdata.id))
+        if chosen := person_properties(document, config.person_properties):
+            draft.splice("$set", chosen)
 
     def _identify_group(self, kind: str, key: str, day: int) -> bytes:
         """The `$groupidentify` of a group for one UTC day: equal bytes from every event of that day."""
-        properties = {"$group_type": kind, "$group_key": key, "$group_set": {}, **always(self._protocol)}
-        fields = {
+        head = {
             "uuid": derived_uuid("$groupidentify", kind, key, str(day)),
             "timestamp": iso(day * DAY),
             "event": "$groupidentify",
             "distinct_id": BRIDGE,
         }
-        head = _encode(fields)[:-1] + opening(self._protocol, profile=True, session=None)
-        return readable(head + _encode(properties)[1:] + b"}")
+        group = piece({"$group_type": kind, "$group_key": key, "$group_set": {}})
+        return readable(dump(head)[:-1] + opening(self._protocol, profile=True, session=None) + group + b"}}")
 
 
-@lru_cache(maxsize=256)
-def _named(eid: str) -> Plan:
-    return Plan(_encode(unknown_name(eid)), None, {})
+_name = lru_cache(maxsize=256)(dump)
 
 
 def _unknown(eid: str) -> Plan:
     return _named(eid[:SMALL])
 
 
-def _edata(event: Event) -> Mapping[str, Any]:
-    """`edata`, even where the event has escapes that no decoder takes."""
-    try:
-        edata = event.edata
-    except (EventError, msgspec.MsgspecError, ValueError):
-        edata = _salvaged(event.raw)
-    return edata if isinstance(edata, dict) else {}
+@lru_cache(maxsize=256)
+def _named(eid: str) -> Plan:
+    return Plan(dump(unknown_name(eid)), None, {})
 
 
-def _salvaged(raw: bytes) -> dict[str, Any]:
+def _edata(raw: bytes) -> Members:
+    """The keys of `edata` and their tokens; escapes that no decoder takes are made readable first."""
     try:
-        return _decode_edata(readable(raw)).edata
+        return _decode(raw).edata
     except (msgspec.MsgspecError, ValueError):
-        raise EventError(
-            "edata", "edata cannot be decoded: a number beyond a double, or no object", "$.edata"
-        ) from None
+        pass
+    try:
+        return _decode(readable(raw)).edata
+    except (msgspec.MsgspecError, ValueError):
+        raise EventError("edata", "edata is no object that can be decoded", "$.edata") from None

@@ -23,6 +23,7 @@ FLOOR = 1_420_070_400_000  # 2015-01-01, before the first Sunbird release
 LAST = 253_402_300_799_999  # 9999-12-31
 AHEAD = 300_000  # five minutes between a correct device and the server
 LONGEST_TEXT = 40
+_MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
 
 
 def moment(event: Event) -> tuple[int, bool]:
@@ -69,13 +70,13 @@ def _read(text: str) -> int | None:
 
 def iso(milliseconds: int) -> str:
     """RFC 3339 in UTC, always with 24 characters: `2026-01-05T09:30:00.000Z`."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{_second(seconds)}{rest:03d}Z"
+    seconds = milliseconds // 1000
+    return _second(seconds) + _MILLISECONDS[milliseconds - 1000 * seconds]
 
 
 @lru_cache(maxsize=16_384)
 def _second(seconds: int) -> str:
-    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:19] + "."
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def client_time(ets: float) -> str:

@@ -8,15 +8,14 @@ are made in both modes, `flat` and `raw`, so an event has one name whichever is 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge_posthog.rules import word
-from bridge_posthog.tokens import Draft, Members, load
+from bridge_posthog.tokens import OBJECT, Draft, Members, load, members, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from bridge_posthog.config import PostHogConfig, Survey
 
 __all__ = ["Namer", "Source", "namers", "unknown_name"]
@@ -24,6 +23,7 @@ __all__ = ["Namer", "Source", "namers", "unknown_name"]
 LONGEST_NAME = 100
 LONGEST_VALUE = 1_000
 
+_ADDRESS = re.compile(r"https?://([^/?#]*)([^?#]*)")
 _STAGES = {
     **dict.fromkeys(("app", "session", "editor", "workflow", "assessment", "course"), ""),
     "player": "content",
@@ -41,12 +41,17 @@ class Source(NamedTuple):
     base: str
 
 
-Namer = "Callable[[Mapping[str, Any], Source, Properties], str]"
+Namer = Callable[[Members, Source, Draft], str]
 
 
-def namers(config: PostHogConfig) -> dict[str, Callable[[Mapping[str, Any], Source, Properties], str]]:
+def namers(config: PostHogConfig) -> dict[str, Namer]:
     """Event types whose names need `edata`, each with the function that adds to the properties too."""
-    special = {"START": _started, "END": _ended, "IMPRESSION": _viewed, "INTERRUPT": _interrupted}
+    special: dict[str, Namer] = {
+        "START": _started,
+        "END": _ended,
+        "IMPRESSION": _viewed,
+        "INTERRUPT": _interrupted,
+    }
     if config.errors == "exception":
         special["ERROR"] = _failed
     if config.survey is not None:
@@ -59,92 +64,89 @@ def unknown_name(eid: str) -> str:
     return f"sunbird {eid[:LONGEST_NAME].lower().replace('_', ' ')}".rstrip()[:LONGEST_NAME]
 
 
-def _stage(edata: Mapping[str, Any]) -> str:
-    kind = str(edata.get("type") or "").lower()
+def _stage(edata: Members) -> str:
+    kind = word(edata, "type").lower()
     return _STAGES.get(kind, "activity") or kind
 
 
-def _started(edata: Mapping[str, Any], source: Source, out: Properties) -> str:
-    if "$os" not in out and isinstance(system := out.get("browser_system"), str):
-        out["$os"] = system
+def _started(edata: Members, source: Source, draft: Draft) -> str:
+    system = _within(edata, "uaspec", "system")
+    if system and not _within(edata, "dspec", "os"):
+        draft.add("$os", system)
     stage = _stage(edata)
-    return (
-        _opened(source, out, from_background=False) if stage == "app" and source.app else f"{stage} started"
-    )
+    if stage == "app" and source.app:
+        return _opened(source, draft, from_background=False)
+    return f"{stage} started"
 
 
-def _ended(edata: Mapping[str, Any], source: Source, out: Properties) -> str:
+def _within(edata: Members, outer: str, inner: str) -> str:
+    token = bytes(edata.get(outer, b"null"))
+    return word(members(token), inner) if token[0] == OBJECT else ""
+
+
+def _ended(edata: Members, _source: Source, _draft: Draft) -> str:
     return f"{_stage(edata)} ended"
 
 
-def _opened(source: Source, out: Properties, *, from_background: bool) -> str:
-    out["from_background"] = from_background
+def _opened(source: Source, draft: Draft, *, from_background: bool) -> str:
+    draft.add("from_background", from_background)
     if source.version:
-        out["version"] = source.version
+        draft.add("version", source.version)
     return "Application Opened"
 
 
-def _interrupted(edata: Mapping[str, Any], source: Source, out: Properties) -> str:
-    kind = str(edata.get("type") or "").lower()
+def _interrupted(edata: Members, source: Source, draft: Draft) -> str:
+    kind = word(edata, "type").lower()
     if kind == "resume":
-        return _opened(source, out, from_background=True)
+        return _opened(source, draft, from_background=True)
     return "Application Backgrounded" if kind == "background" else "session interrupted"
 
 
-def _viewed(edata: Mapping[str, Any], source: Source, out: Properties) -> str:
-    page, uri = edata.get("pageid"), edata.get("uri")
+def _viewed(edata: Members, source: Source, draft: Draft) -> str:
+    uri = word(edata, "uri")
     if source.app:
-        if name := _first(page, uri):
-            out["$screen_name"] = name
+        if name := word(edata, "pageid") or uri:
+            draft.add("$screen_name", name[:LONGEST_VALUE])
         return "$screen"
-    if address := _address(uri if isinstance(uri, str) else "", source.base):
-        out["$current_url"], out["$host"], out["$pathname"] = address
+    absolute = uri.startswith(("http://", "https://"))
+    address = uri if absolute else f"{source.base}/{uri.lstrip('/')}"
+    if found := _ADDRESS.match(address):
+        draft.add("$current_url", address)
+        draft.add("$host", found[1])
+        draft.add("$pathname", found[2] or "/")
     return "$pageview"
 
 
-def _first(*values: Any) -> str | None:
-    return next((value[:LONGEST_VALUE] for value in values if isinstance(value, str) and value), None)
-
-
-def _address(uri: str, base: str) -> tuple[str, str, str] | None:
-    """A page's full address, host and path; `uri` may be absolute, rooted or a bare name."""
-    if not base:
-        return None
-    whole = uri if uri.startswith(("http://", "https://")) else f"{base}/{uri.lstrip('/')}"
-    try:
-        parts = urlsplit(whole)
-    except ValueError:
-        return None
-    return whole, parts.netloc, parts.path or "/"
-
-
-def _failed(edata: Mapping[str, Any], source: Source, out: Properties) -> str:
+def _failed(edata: Members, source: Source, draft: Draft) -> str:
     """Group by producer, type and code: the stack of a telemetry error is a text, and often differs."""
-    code, kind = (text(edata.get(key)) or "" for key in ("err", "errtype"))
-    stack = text(edata.get("stacktrace")) or ""
+    code, kind, stack = (_scalar(edata, key) for key in ("err", "errtype", "stacktrace"))
     first_line = stack.strip().partition("\n")[0][:LONGEST_VALUE]
     exception = {
         "type": code[:LONGEST_VALUE] or kind[:LONGEST_VALUE] or "Error",
         "value": first_line or kind[:LONGEST_VALUE],
         "mechanism": {"type": "sunbird", "synthetic": True, "exception_id": 0},
     }
-    same = "\x1f".join((source.id, kind, code)).encode("utf-8", "replace")
-    out["$exception_list"] = [exception]
-    out["$exception_level"] = "error"
-    out["$exception_fingerprint"] = hashlib.sha256(same).hexdigest()
+    same = f"{source.id}\x1f{kind}\x1f{code}".encode("utf-8", "replace")
+    draft.add("$exception_list", [exception])
+    draft.add("$exception_level", "error")
+    draft.add("$exception_fingerprint", hashlib.sha256(same).hexdigest())
     return "$exception"
 
 
-def _surveyed(survey: Survey) -> Callable[[Mapping[str, Any], Source, Properties], str]:
+def _scalar(edata: Members, key: str) -> str:
+    token = text(bytes(edata.get(key, b"null")))
+    return str(load(token)) if token else ""
+
+
+def _surveyed(survey: Survey) -> Namer:
     questions = {"rating": survey.rating_question, "comments": survey.comment_question}
 
-    def name(edata: Mapping[str, Any], source: Source, out: Properties) -> str:
-        out["$survey_id"] = survey.id
+    def name(edata: Members, _source: Source, draft: Draft) -> str:
+        draft.add("$survey_id", survey.id)
         for key, question in questions.items():
-            value = edata.get(key)
-            answer = text(value if number(value) is None else number(value))
+            answer = _scalar(edata, key)
             if question and answer:
-                out[f"$survey_response_{question}"] = answer
+                draft.add(f"$survey_response_{question}", answer)
         return "survey sent"
 
     return name

@@ -73,7 +73,7 @@ def user_id(actor_type: str, actor_id: str) -> str | None:
     return None if is_placeholder(name) or name.startswith("org.") else name
 
 
-def identify(  # noqa: PLR0913 - the ladder has that many rungs
+def identify(
     actor_type: str, actor_id: str, did: str, sid: str, producer: str, hide: Callable[[str], str] = str
 ) -> Who | None:
     """Climb down the ladder; None if nothing but the event itself is known. `hide` makes pseudonyms."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import ValidationError
+
 from bridge_posthog.moments import client_time
 from bridge_posthog.tokens import (
     ARRAY,
@@ -26,8 +28,8 @@ from bridge_posthog.tokens import (
     load,
     members,
     number,
+    objects,
     prefix,
-    snake,
     tame,
     text,
 )
@@ -177,10 +179,12 @@ def _kept(draft: Draft, name: str, token: bytes, first: int) -> bool:
     return token[0] == first
 
 
-def _objects(token: bytes) -> list[bytes] | None:
+def _objects(token: bytes) -> list[Members] | None:
     """The objects in a list of objects, or the one object there is; None if it is neither."""
-    items = [bytes(item) for item in elements(token)] if token[0] == ARRAY else [token]
-    return items if all(item[0] == OBJECT for item in items) else None
+    try:
+        return objects(token) if token[0] == ARRAY else [members(token)]
+    except ValidationError:
+        return None
 
 
 def as_merged(draft: Draft, name: str, token: bytes) -> bool:
@@ -188,12 +192,15 @@ def as_merged(draft: Draft, name: str, token: bytes) -> bool:
     items = _objects(token)
     if items is None:
         return False
-    whole = Draft()
+    whole: Members = {}
     for item in items:
-        for key, value in members(item).items():
-            whole.keep(key, bytes(value))
-    if pieces := whole.close():
-        draft.splice(name, tame(b"{%b}" % b"".join(pieces)[1:]))
+        for key, value in item.items():
+            free, count = key, 2
+            while free in whole:
+                free, count = f"{key}_{count}", count + 1
+            whole[free] = value
+    if whole:
+        draft.splice(name, tame(dump(whole)))
     return True
 
 
@@ -201,7 +208,7 @@ def as_columns(draft: Draft, name: str, token: bytes) -> bool:
     """The same list, each key a property of its own."""
     items = _objects(token)
     for item in items or ():
-        for key, value in members(item).items():
+        for key, value in item.items():
             draft.spill(below(name, key), bytes(value), 2)
     return items is not None
 
@@ -220,7 +227,7 @@ def as_items(draft: Draft, name: str, token: bytes) -> bool:
         return False
     draft.add("item_count", len(items))
     for column in ("id", "type"):
-        found = [word(members(item), column) for item in items]
+        found = [word(item, column) for item in items]
         if any(found):
             draft.add(f"item_{column}s", [value for value in found if value])
     return as_list(draft, name, token)
@@ -230,7 +237,7 @@ def as_pairs(label: str, value: str) -> Put:
     """Return a converter of `[{label: name, value: …}]` into properties by name."""
 
     def put(draft: Draft, name: str, token: bytes) -> bool:
-        items = [members(item) for item in _objects(token) or ()]
+        items = _objects(token)
         if not items or not all(word(item, label) for item in items):
             return False
         for item in items:

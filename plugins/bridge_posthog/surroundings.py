@@ -9,17 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from bridge_posthog.naming import Source
 from bridge_posthog.people import is_placeholder, shorten
-from bridge_posthog.values import snake
+from bridge_posthog.tokens import below, dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bridge.events import CData, Context, Producer
     from bridge_posthog.config import PostHogConfig
-    from bridge_posthog.values import Properties
 
 __all__ = ["Piece", "Place", "Places", "Producers", "piece"]
 
@@ -46,15 +44,14 @@ CONTENT = frozenset(
 )
 
 Piece = bytes
-_encode = msgspec.json.Encoder().encode
 
 
 def piece(properties: Mapping[str, Any]) -> Piece:
-    """Members of a JSON object, each followed by a comma: `"a":1,"b":2,`."""
-    return _encode(properties)[1:-1] + b"," if properties else b""
+    """Members of a JSON object, each with a comma before it: `,"a":1,"b":2`."""
+    return b"," + dump(properties)[1:-1] if properties else b""
 
 
-def present(**values: Any) -> Properties:
+def present(**values: Any) -> dict[str, Any]:
     """Leave out what is blank."""
     return {name: value for name, value in values.items() if value}
 
@@ -62,37 +59,29 @@ def present(**values: Any) -> Properties:
 class Producers:
     """The part of an event that its producer, channel and type decide."""
 
-    def __init__(self, config: PostHogConfig, always: Mapping[str, Any]) -> None:
+    def __init__(self, config: PostHogConfig) -> None:
         self._is_app = re.compile(config.app_producers).search
         self._bases = config.base_urls
-        self._always = always
 
-    def describe(  # noqa: PLR0913, PLR0917 - the key of a cache, spelt out
-        self,
-        eid: str,
-        ver: str,
-        actor_type: str,
-        channel: str,
-        env: str,
-        producer: str,
-        pid: str | None,
-        version: str | None,
+    def describe(
+        self, eid: str, ver: str, actor_type: str, channel: str, env: str, producer: Producer
     ) -> tuple[Source, Piece]:
         """What is known of the source, and its properties."""
-        app = bool(self._is_app(producer.lower()) or self._is_app((pid or "").lower()))
-        base = self._bases.get(producer) or (f"https://{producer}" if producer else "")
+        name, part, version = producer.id, producer.pid or "", producer.ver or ""
+        app = bool(self._is_app(name.lower()) or self._is_app(part.lower()))
+        base = self._bases.get(name) or (f"https://{name}" if name else "")
         properties = present(
             eid=eid,
             telemetry_version=ver,
             actor_type=actor_type,
             channel=channel,
             env=env,
-            producer_id=producer,
-            producer_pid=pid,
+            producer_id=name,
+            producer_pid=part,
         )
         if version:
             properties["$app_version"] = version
-        return Source(producer, version or "", app, base), piece({**properties, **self._always})
+        return Source(name, version, app, base), piece(properties)
 
 
 class Place(NamedTuple):
@@ -108,34 +97,42 @@ class Places:
     def __init__(self, config: PostHogConfig, hide: Callable[[str], str]) -> None:
         self._groups = config.groups
         self._hide = hide if config.pseudonym_key else None
+        self._cdata = {
+            source.partition(":")[2] for source in config.groups.values() if source.startswith("cdata:")
+        }
 
-    def describe(  # noqa: PLR0913, PLR0917 - the key of a cache, spelt out
+    def more(self, context: Context) -> tuple[tuple[str, str], ...]:
+        """What of the context groups are made from, besides the channel."""
+        known = (("env", context.env), ("producer", context.pdata.id))
+        return known + tuple(
+            (f"cdata:{item.type}", item.id) for item in context.cdata or () if item.type in self._cdata
+        )
+
+    def asks_more(self) -> bool:
+        """Say whether groups are made from more than channel and object."""
+        return bool(self._cdata or {"env", "producer"} & set(self._groups.values()))
+
+    def describe(
         self,
         channel: str,
-        env: str,
-        producer: str,
-        identifier: str,
-        kind: str,
-        version: str,
-        rollup: tuple[str | None, ...],
-        cdata: tuple[tuple[str, str], ...],
+        identifier: str | None,
+        kind: str | None,
+        version: str | None,
+        rollup: tuple[tuple[str, str], ...],
+        more: tuple[tuple[str, str], ...],
     ) -> Place:
-        """The properties; `cdata` only of the types that groups are made from."""
-        if self._hide and kind.lower() in PEOPLE and identifier:
-            identifier = self._hide(identifier)
-        properties = present(object_id=identifier, object_type=kind, object_version=version)
-        for level, node in zip(LEVELS, rollup, strict=False):
-            if node:
-                properties[f"object_rollup_{level}"] = node
-        keys = {"channel": channel, "env": env, "producer": producer, f"object:{kind}": identifier}
-        keys |= {f"cdata:{name}": value for name, value in cdata}
-        if kind.lower() in CONTENT:
-            keys["content"] = identifier
-        if rollup:
-            keys["collection"] = rollup[0] or ""
+        """The properties and groups; `rollup` holds the object's levels, `more` other sources of groups."""
+        name, label, levels = identifier or "", kind or "", dict(rollup)
+        if self._hide and label.lower() in PEOPLE and name:
+            name = self._hide(name)
+        properties = present(object_id=name, object_type=label, object_version=version)
+        properties |= {f"object_rollup_{level}": levels[level] for level in LEVELS if levels.get(level)}
+        keys = {"channel": channel, f"object:{label}": name, "collection": levels.get("l1", ""), **dict(more)}
+        if label.lower() in CONTENT:
+            keys["content"] = name
         groups = tuple(
-            (name, shorten(key))
-            for name, source in self._groups.items()
+            (group, shorten(key))
+            for group, source in self._groups.items()
             if (key := keys.get(source, "")) and not is_placeholder(key)
         )
         if groups:
@@ -143,11 +140,13 @@ class Places:
         return Place(piece(properties), groups)
 
 
-def context_of(cdata: Any, out: Properties) -> None:
-    """Add `cdata_<type>` for each correlation; a type that repeats is numbered."""
+def correlate(cdata: tuple[CData, ...], tags: tuple[str, ...]) -> Piece:
+    """Properties `cdata_<type>` for each correlation, numbered where a type repeats, and `tags`."""
+    properties: dict[str, Any] = {}
     for item in cdata:
         if item.id and item.type:
-            name, count = f"cdata_{snake(item.type)}", 2
-            while name in out:
-                name, count = f"cdata_{snake(item.type)}_{count}", count + 1
-            out[name] = item.id
+            name, count = below("cdata", item.type), 2
+            while name in properties:
+                name, count = f"{below('cdata', item.type)}_{count}", count + 1
+            properties[name] = item.id
+    return piece({**properties, "tags": tags} if tags else properties)

@@ -15,7 +15,19 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Draft", "Members", "below", "elements", "load", "members", "number", "readable", "snake", "tame", "text"]
+__all__ = [
+    "Draft",
+    "Members",
+    "below",
+    "elements",
+    "load",
+    "members",
+    "number",
+    "readable",
+    "snake",
+    "tame",
+    "text",
+]
 
 Members = dict[str, msgspec.Raw]
 
@@ -32,16 +44,14 @@ dump = msgspec.json.Encoder().encode
 load = msgspec.json.Decoder().decode
 members = msgspec.json.Decoder(Members).decode
 elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+objects = msgspec.json.Decoder(list[Members]).decode
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"[\W_]+")
-# A key of PostHog's, a number beyond a double; texts may look so too, and are looked at for nothing.
-_DOUBTFUL = re.compile(rb"\$|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
+_LONG = re.compile(rb"[0-9]{%d}" % LONGEST_PLAIN)
 # Every escape of JSON is consumed from the left, so a pair of surrogates is seen as a pair,
 # and an escaped backslash never as the beginning of another escape.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<bad>u0000|u[dD][89a-fA-F]..)|.)", re.DOTALL
-)
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<bad>u0000|u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
 def readable(line: bytes) -> bytes:
@@ -77,8 +87,8 @@ class Draft:
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        self._names: set[str] = set()
-        self._more: dict[str, bytes] = {}
+        self._names: set[str] | None = None  # most events need none
+        self._more: dict[str, bytes] | None = None
 
     def add(self, name: str, value: Any) -> None:
         """Add a property of ours."""
@@ -87,10 +97,6 @@ class Draft:
     def splice(self, name: str, token: bytes) -> None:
         """Add a property whose value is JSON already."""
         self.pieces += (_prefix(name), token)
-
-    def keep(self, name: str, token: bytes) -> None:
-        """Add a value as it is, under a name that nobody watches over."""
-        self._put(name, token)
 
     def spill(self, name: str, token: bytes, depth: int = 1) -> None:
         """Add what no rule knows; the keys of an object become properties, down to `MAX_DEPTH` levels."""
@@ -110,11 +116,14 @@ class Draft:
     def _put(self, name: str, token: bytes) -> None:
         """Add without repeating a name: `a.b` and `a_b` make the same one, and both are kept."""
         names = self._names
+        if names is None:
+            names = self._names = set()
         free, count = name, 2
         while free in names:
             free, count = f"{name}_{count}", count + 1
         names.add(free)
         if len(names) > MAX_PROPERTIES:
+            self._more = self._more or {}
             self._more[free] = token
             return
         self.pieces += (_prefix(free) if len(free) <= LONGEST_NAME else prefix(free), token)
@@ -165,9 +174,18 @@ def figure(token: bytes) -> float | None:
 
 def tame(token: bytes) -> bytes:
     """An array or object that stays one: no `$` before keys, numbers in range, depth bounded."""
-    if _DOUBTFUL.search(token) or token.count(b"{") + token.count(b"[") > MAX_NESTING:
+    if b"$" in token or token.count(b"{") + token.count(b"[") > MAX_NESTING or not _in_range(token):
         return _tamed(token, 0)
     return token
+
+
+def _in_range(token: bytes) -> bool:
+    """Say whether no number in it is beyond a double."""
+    try:
+        load(token)
+    except msgspec.ValidationError:
+        return False
+    return len(token) <= LONGEST_PLAIN or not _LONG.search(token)
 
 
 def _tamed(token: bytes, depth: int) -> bytes:

@@ -66,7 +66,7 @@ _PLUGIN = made_rule(
     ),
 )
 _DEVICE = made_rule(
-    "device",
+    "dspec",
     as_object_of(
         {
             "os": text_rule("$os"),
@@ -84,7 +84,7 @@ _DEVICE = made_rule(
     ),
 )
 _BROWSER = made_rule(
-    "browser",
+    "uaspec",
     as_object_of(
         {
             "agent": text_rule("$browser"),
@@ -96,7 +96,7 @@ _BROWSER = made_rule(
     ),
 )
 _QUESTION = made_rule(
-    "question",
+    "item",
     as_object_of(
         {
             "id": text_rule("question_id"),
@@ -113,7 +113,7 @@ _QUESTION = made_rule(
     ),
 )
 _ERROR_OBJECT = made_rule(
-    "error_object",
+    "object",
     as_object_of(
         {
             "id": text_rule("error_object_id"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import zstandard
 
@@ -24,7 +24,6 @@ __all__ = [
     "Encoding",
     "Parcel",
     "Protocol",
-    "always",
     "body",
     "compress",
     "headers",
@@ -37,27 +36,25 @@ Encoding = Literal["zstd", "gzip", "none"]
 
 PATHS: Final[dict[Protocol, str]] = {"v0": "/batch/", "v1": "/i/v1/analytics/events"}
 UUID: Final = slice(len(b'{"uuid":"'), len(b'{"uuid":"') + HYPHENATED)
+_ALWAYS: Final = b'"$geoip_disable":true,"$ip":null'
 GZIP: Final = 31  # zlib's window bits for a gzip member
 
 
-def always(protocol: Protocol) -> dict[str, Any]:
-    """What every event says: neither our address nor our host is the user's. V1 has `$lib` in a header."""
-    plain = {"$geoip_disable": True, "$ip": None}
-    return plain if protocol == "v1" else {**plain, "$lib": "sunbird-bridge"}
-
-
 def opening(protocol: Protocol, profile: bool, session: str | None) -> bytes:
-    """What stands between an event's head and its properties; the time given is to be left as it is.
+    """What stands between an event's head and its own properties.
 
-    V1 takes out of the properties what capture itself reads.
+    The time given is not to be shifted by the request's; neither our address nor our host is
+    the user's. V1 has for itself what capture reads, and takes `$lib` from a header.
     """
     person = b"true" if profile else b"false"
     identifier = session.encode() if session else b""
     if protocol == "v1":
         options = b',"options":{"disable_skew_correction":true,"process_person_profile":%b}' % person
-        return options + (b',"session_id":"%b"' % identifier if session else b"") + b',"properties":{'
-    flags = b',"properties":{"$ignore_sent_at":true,"$process_person_profile":%b,' % person
-    return flags + (b'"$session_id":"%b",' % identifier if session else b"")
+        return (
+            options + (b',"session_id":"%b"' % identifier if session else b"") + b',"properties":{' + _ALWAYS
+        )
+    flags = b',"$lib":"sunbird-bridge","$ignore_sent_at":true,"$process_person_profile":%b' % person
+    return b',"properties":{' + _ALWAYS + flags + (b',"$session_id":"%b"' % identifier if session else b"")
 
 
 class Parcel(NamedTuple):
@@ -107,7 +104,7 @@ def body(protocol: Protocol, events: Sequence[bytes], key: str, now: float, hist
     return b"".join((head, batch, b"]}"))
 
 
-def headers(  # noqa: PLR0913 - what a request is made of
+def headers(
     protocol: Protocol,
     *,
     key: str,

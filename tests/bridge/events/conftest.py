@@ -11,10 +11,25 @@ import pytest
 from bridge.errors import EventError
 from bridge.validation import Decoder, Level
 
-EIDS = (
-    "START END IMPRESSION INTERACT ASSESS RESPONSE INTERRUPT FEEDBACK SHARE AUDIT ERROR HEARTBEAT "
-    "LOG SEARCH METRICS SUMMARY EXDATA"
-).split()
+EIDS = [
+    "START",
+    "END",
+    "IMPRESSION",
+    "INTERACT",
+    "ASSESS",
+    "RESPONSE",
+    "INTERRUPT",
+    "FEEDBACK",
+    "SHARE",
+    "AUDIT",
+    "ERROR",
+    "HEARTBEAT",
+    "LOG",
+    "SEARCH",
+    "METRICS",
+    "SUMMARY",
+    "EXDATA",
+]
 PREFIX = "resource:/schemas/telemetry/3.0/"
 
 
@@ -45,7 +60,9 @@ def real_events(shared):
 @pytest.fixture(scope="session")
 def official(shared):
     """The official schema files, by their stem."""
-    return {path.stem: json.loads(path.read_bytes()) for path in (shared / "sunbird/schemas/v3").glob("*.json")}
+    return {
+        path.stem: json.loads(path.read_bytes()) for path in (shared / "sunbird/schemas/v3").glob("*.json")
+    }
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +74,7 @@ def oracle(official):
     registry = referencing.Registry().with_resources(
         (f"{PREFIX}{name}.json", draft4.create_resource(schema)) for name, schema in official.items()
     )
-    validators = {
-        eid: jsonschema.Draft4Validator(official[eid.lower()], registry=registry) for eid in EIDS
-    }
+    validators = {eid: jsonschema.Draft4Validator(official[eid.lower()], registry=registry) for eid in EIDS}
 
     def accepts(document):
         cleaned = without_nulls(document)
@@ -103,7 +118,9 @@ def both():
 
 def values(event):
     """All that an event offers, but for its bytes."""
-    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in {"raw", "edata_text"}}
+    fields = {
+        name: getattr(event, name) for name in event.__struct_fields__ if name not in {"raw", "edata_text"}
+    }
     return msgspec.to_builtins(fields) | {"edata": event.edata}
 
 

@@ -41,8 +41,10 @@ def test_a_batch_of_all_real_events_gets_the_same_verdicts(real_events):
 def test_the_rules_for_the_envelope_are_the_official_ones(official):
     common = _rule_of(official["common"], official)
     required = frozenset(official["start"]["required"])
-    assert {schema["required"] == official["start"]["required"] for eid, schema in _events(official)} == {True}
-    assert HEAD == Record({"eid": NAMED, **common.keys, "edata": OBJECT}, required)
+    assert {schema["required"] == official["start"]["required"] for eid, schema in _events(official)} == {
+        True
+    }
+    assert Record({"eid": NAMED, **common.keys, "edata": OBJECT}, required) == HEAD
     assert HEAD.keys["eid"] == _rule_of(official["envelope"]["allOf"][1]["properties"]["eid"], official)
 
 

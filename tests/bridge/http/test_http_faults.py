@@ -219,6 +219,35 @@ def test_a_label_that_dns_cannot_carry_is_a_setup_error(client):
         client().request("GET", "https://" + "a" * 70 + ".example/")
 
 
+@pytest.mark.parametrize("host", [".example", "hooks..example"])
+def test_a_name_that_tls_cannot_carry_is_a_setup_error(client, connects, host):
+    with pytest.raises(SetupError, match="cannot be a host name"):
+        client(resolver=lambda *_: ["127.0.0.1"]).request("GET", f"https://{host}/")
+    assert connects == []
+
+
+def test_a_host_that_has_only_ipv6_is_reached(client):
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+
+    def serve_once():
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(65_536)
+            sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    thread = threading.Thread(target=serve_once)
+    thread.start()
+    got = client(resolver=lambda *_: ["::1"]).request(
+        "GET", f"http://six.example:{listener.getsockname()[1]}/"
+    )
+    thread.join()
+    listener.close()
+    assert (got.status, got.peer.split(" ")[0]) == (204, "::1")
+
+
 def test_a_resolver_without_addresses_is_a_setup_error(client):
     with pytest.raises(SetupError, match="no address"):
         client(resolver=lambda *_: []).request("GET", "https://hooks.example/")
@@ -285,10 +314,10 @@ def test_a_client_recovers_on_the_same_object(serve, client, answer):
             peer.send(answer())
 
     server = serve(moody)
-    http = client(deadline=0.3)
+    http = client()
     for _ in range(2):
         with pytest.raises(TransientError):
-            http.request("POST", server.url, content=b"x")
+            http.request("POST", server.url, content=b"x", deadline=0.3)
     assert http.request("POST", server.url, content=b"x").status == 200
 
 

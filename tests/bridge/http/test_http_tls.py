@@ -109,8 +109,8 @@ def test_a_dripping_answer_over_tls_ends_with_the_deadline(secure, client, autho
         peer.receive()
         peer.drip(b"HTTP/1.1 200 OK\r\nx-slow: " + b"s" * 10_000)
 
-    with pytest.raises(TransientError, match=r"within 0\.4 s"):
-        client(tls=Tls(ca_file=authority.ca_file), deadline=0.4).request("GET", secure(script=drip).url)
+    with pytest.raises(TransientError, match=r"within 0\.8 s"):
+        client(tls=Tls(ca_file=authority.ca_file), deadline=0.8).request("GET", secure(script=drip).url)
 
 
 @pytest.fixture

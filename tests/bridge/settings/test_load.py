@@ -68,6 +68,8 @@ def test_settings_cannot_be_changed_afterwards(load):
 def test_relative_paths_start_from_the_folder_of_the_file(load, tmp_path):
     assert load('data_dir = "state"\n' + SINK).data_dir == tmp_path / "state"
     assert load('data_dir = "/var/lib/bridge"\n' + SINK).data_dir == Path("/var/lib/bridge")
+    assert load('data_dir = "~/state"\n' + SINK).data_dir == Path.home() / "state"
+    assert load('data_dir = "~no-such-user/state"\n' + SINK).data_dir == tmp_path / "~no-such-user/state"
 
 
 def test_a_secret_file_is_looked_up_beside_the_configuration(load, tmp_path):

@@ -103,9 +103,17 @@ def test_a_file_without_sinks_says_so(problems):
 
 
 def test_a_file_whose_sinks_are_all_disabled_says_so(problems):
-    assert problems(SINK + "enabled = false\n") == [
-        "sinks: every sink is disabled; remove enabled = false from one of them"
-    ]
+    said = "sinks: every sink is disabled; remove enabled = false from one of them"
+    assert problems(SINK + "enabled = false\n") == [said]
+    assert problems(SINK, {"BRIDGE_SINKS__PRODUCT__ENABLED": "false"}) == [said]
+
+
+@pytest.mark.parametrize(
+    "key", ["model_config", "model_post_init", "_env_file", "__init__", "self", "type", "a b"]
+)
+def test_a_key_that_pydantic_might_take_for_its_own_is_just_unknown(problems, key):
+    (said,) = problems(f'"{key}" = 1\n{SINK}')
+    assert "unknown key" in said
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,11 @@ def _secret_keys(registry):
 
 
 def _text(config_type, kind: str, key: str, value: str) -> str:
-    required = {"url": "https://x.example", "api_key": "phc_0123456789"} | SAMPLES.get(kind, {})
-    names = [name for name, field in config_type.model_fields.items() if field.is_required() and name != key]
-    lines = [f"{name} = {json.dumps(required[name])}" for name in names]
+    samples = {"api_key": "phc_0123456789"} | SAMPLES.get(kind, {})
+    needed = [
+        name for name, field in config_type.model_fields.items() if field.is_required() or name == "url"
+    ]
+    lines = [f"{name} = {json.dumps(samples[name])}" for name in needed if name != key]
     return "\n".join([f'[sinks.one]\ntype = "{kind}"', *lines, f"{key} = {value}"])
 
 

@@ -84,7 +84,7 @@ def test_an_item_that_stops_everything_raises(server, open_sink, batch_of):
         (405, SetupError),
     ],
 )
-def test_a_status_for_the_whole_request_is_raised(server, open_sink, batch_of, reply, status, error):  # noqa: PLR0913, PLR0917
+def test_a_status_for_the_whole_request_is_raised(server, open_sink, batch_of, reply, status, error):
     sink = open_sink()
     server.script = [reply(status, b"<html>", {"location": "http://169.254.169.254/"})]
     with pytest.raises(error):

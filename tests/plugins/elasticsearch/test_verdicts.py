@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,7 +147,7 @@ def test_a_fault_of_the_server_s_program_does_not_stop_the_stream():
     ("reason", "kept"),
     [
         (
-            "failed to parse field [e] of type [long] in document with id '1'. Preview of field's value: 'Asha'",
+            "failed to parse field [e] of type [long] in document with id '1'. Preview of field's value: 'A'",
             "failed to parse field [e] of type [long]",
         ),
         (
@@ -157,7 +159,7 @@ def test_a_fault_of_the_server_s_program_does_not_stop_the_stream():
 )
 def test_values_of_the_event_stay_out_of_reasons(reason, kept):
     text = error_text({"type": "t", "reason": reason})
-    assert "Asha" not in text
+    assert not re.search(r"Asha|98|'A'", text)
     assert kept in text
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: CPU time of this process, ratios in one run. Never part of the tests."""
