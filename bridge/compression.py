@@ -40,4 +40,6 @@ def compress(data: bytes, level: int = 1) -> bytes:
 
 def compress_zstd(data: bytes, level: int = 1) -> bytes:
     """Return `data` as one zstd frame that states its decompressed size; `level` 1 … 22."""
-    return zstandard.ZstdCompressor(level=level).compress(data)
+    # zstandard shrinks a buffer of the worst case in place, which leaves holes as large as `data` behind
+    # every frame that is kept; a copy lets the buffer be used again.
+    return bytes(memoryview(zstandard.ZstdCompressor(level=level).compress(data)))

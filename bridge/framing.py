@@ -16,7 +16,7 @@ _ABSENT = (b"", b"null")
 
 class _Frame(msgspec.Struct, gc=False):
     eid: msgspec.Raw = msgspec.Raw(b"")
-    events: msgspec.Raw = msgspec.Raw(b"")
+    events: list[msgspec.Raw] | None = None
 
 
 _frame = msgspec.json.Decoder(_Frame).decode
@@ -39,7 +39,7 @@ def split(payload: bytes) -> list[bytes]:
         return _expand(text)
     except REFUSED:
         lines = [line for line in (line.strip(WHITESPACE) for line in text.split(b"\n")) if line]
-    if len(lines) > 1 and any(map(_is_container, lines)):
+    if any(map(_is_container, lines)):
         return [event for line in lines for event in _expand_or_keep(line)]
     raise _hopeless(text)
 
@@ -47,11 +47,22 @@ def split(payload: bytes) -> list[bytes]:
 def _expand(text: bytes) -> list[bytes]:
     """The events of one JSON text; raises one of REFUSED where it is none."""
     if text.startswith(b"["):
-        return [one_line(bytes(item)) for item in _items(text)]
-    frame = _frame(text)
-    if bytes(frame.eid) in _ABSENT and bytes(frame.events).startswith(b"["):
-        return [one_line(bytes(item)) for item in _items(frame.events)]
+        return _lines(text, _items(text))
+    try:
+        frame = _frame(text)
+    except msgspec.ValidationError:
+        if not text.startswith(b"{"):
+            raise
+        _any(text)  # an object whose `events` is no array is an event, if it is JSON
+        return [one_line(text)]
+    if frame.events is not None and bytes(frame.eid) in _ABSENT:
+        return _lines(text, frame.events)
     return [one_line(text)]
+
+
+def _lines(text: bytes, items: list[msgspec.Raw]) -> list[bytes]:
+    events = list(map(bytes, items))
+    return list(map(one_line, events)) if b"\n" in text or b"\r" in text else events
 
 
 def _expand_or_keep(line: bytes) -> list[bytes]:

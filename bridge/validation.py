@@ -149,11 +149,14 @@ class Decoder:
     def _odd(self, payloads: Sequence[bytes]) -> set[int]:
         """Indices of payloads that the typed reading does not look at closely enough."""
         small = self._small
-        return {
+        odd = {
             index
             for index, raw in enumerate(payloads)
-            if not raw.isascii() or _NEWLINE in raw or _RETURN in raw or len(raw) > small
+            if _NEWLINE in raw or _RETURN in raw or len(raw) > small
         }
+        if not _all_utf8([raw for raw in payloads if not raw.isascii()]):
+            odd.update(index for index, raw in enumerate(payloads) if not raw.isascii())
+        return odd
 
     def _sound(self, raw: bytes) -> bytes:
         """`raw` on one line; raises EventError where its size, encoding or depth is refused."""
@@ -191,6 +194,15 @@ class Decoder:
 def _edata_decoders(level: Level) -> dict[str, Callable[[bytes | msgspec.Raw], Any]]:
     rules = _RULES[level][1] or {}
     return {eid: typed.edata_decoder(rule) for eid, rule in rules.items()}
+
+
+def _all_utf8(texts: list[bytes]) -> bool:
+    try:
+        for text in texts:
+            text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _merge(payloads: Sequence[bytes], events: list[Event], doubtful: list[int], judge: _Judge) -> Decoded:

@@ -70,15 +70,24 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+    def main(  # type: ignore[override]  # click declares it twice, once for each value of standalone_mode
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run, and turn every outcome into an exit code; a traceback is shown for our own bugs only."""
-        if not extra.pop("standalone_mode", True):
-            return super().main(args, *rest, standalone_mode=False, **extra)
         try:
-            code = super().main(args, *rest, standalone_mode=False, **extra)
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
         except (click.ClickException, click.Abort, BridgeError, OSError) as error:
+            if not standalone_mode:
+                raise
             code = _told(error)
-        sys.exit(code or DONE)
+        if standalone_mode:
+            sys.exit(code or DONE)
+        return code
 
 
 def _told(error: Exception) -> int:

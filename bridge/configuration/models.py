@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
+from bridge.configuration.intake import IntakeSettings
 from bridge.journals.base import JournalConfig, Start
 from bridge.sinks import BatchLimits, Sink, SinkConfig
 
@@ -297,6 +298,9 @@ class HostTables(Table):
     data_dir: Path = Field(
         default=Path("data"),
         description="Folder of the state file, relative to this file: journal, cursors, dead letters.",
+    )
+    intake: IntakeSettings = Field(
+        default=IntakeSettings(), description="How telemetry gets into the journal."
     )
     validation: ValidationSettings = Field(
         default=ValidationSettings(), description="What counts as a valid event."

@@ -13,7 +13,6 @@ from bridge.engine.retry import Backoff, RejectLimiter
 from bridge.engine.routing import Router
 from bridge.engine.settling import Options
 from bridge.errors import BridgeError, PluginError
-from bridge.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from bridge.journals.base import Journal
     from bridge.registry import Registry
     from bridge.settings import Settings, SinkSettings
+    from bridge.sinks import Sink
 
 __all__ = ["Parts", "make_sink", "rejects_pipeline", "sink_pipeline"]
 

@@ -20,7 +20,7 @@ __all__ = ["Batcher", "size_of"]
 
 def size_of(events: Sequence[Event], payloads: Sequence[Any]) -> list[int]:
     """Bytes of each payload: exact for `bytes`, the event's own size for anything else."""
-    if all(type(payload) is bytes for payload in payloads):
+    if set(map(type, payloads)) == {bytes}:
         return list(map(len, payloads))
     return [
         len(payload) if isinstance(payload, bytes) else len(event.raw)

@@ -24,7 +24,7 @@ WAIT = 0.2
 class SharedDecoder:
     """Decodes pages, remembering the last `max_bytes` of them for the other pipelines."""
 
-    def __init__(self, decoder: Decoder, max_bytes: int = 8 * 1024 * 1024) -> None:
+    def __init__(self, decoder: Decoder, max_bytes: int = 3 * 1024 * 1024) -> None:
         self._decoder = decoder
         self._max_bytes = max_bytes
         self._pages: OrderedDict[Key, tuple[Decoded, int]] = OrderedDict()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -63,11 +64,8 @@ class Page:
         if self.afters is not None:
             return self.afters[index]
         if not self._sums:
-            total = self.start
-            for payload in self.payloads:
-                total += len(payload) + 1
-                self._sums.append(total)
-        return self._sums[index]
+            self._sums = list(accumulate(map(len, self.payloads)))
+        return self.start + self._sums[index] + index + 1
 
     def before(self, index: int) -> int:
         """The position of record `index`."""
@@ -155,6 +153,14 @@ class Journal(ABC):
         `BridgeError`, which is what this base does.
         """
         raise BridgeError(f"a {self.name} journal is read in place and takes no new events")
+
+    def places(self, start: Start) -> dict[str, tuple[int, str]]:  # noqa: ARG002 - for subclasses
+        """The first or the last position of each stream there is, and the stream's name for people.
+
+        For `bridge cursors reset`. A journal that keeps its cursors elsewhere raises `BridgeError`,
+        which is what this base does.
+        """
+        raise BridgeError(f"a {self.name} journal keeps its cursors elsewhere; move them with its own tools")
 
     def check(self) -> str:
         """Say in one line what was found; raise `BridgeError` if the journal cannot be read."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bridge.state import State
 
-__all__ = ["Cursors", "all_cursors"]
+__all__ = ["Cursors", "all_cursors", "replace_cursors"]
 
 UPSERT = """
 INSERT INTO cursors (pipeline, stream, position, detail, updated_ms) VALUES (?, ?, ?, ?, ?)
@@ -73,3 +73,15 @@ def all_cursors(state: State) -> Iterable[tuple[str, str, int, str, int]]:
         "SELECT pipeline, stream, position, detail, updated_ms FROM cursors ORDER BY pipeline, detail, stream"
     )
     return state.read(lambda connection: connection.execute(sql).fetchall())
+
+
+def replace_cursors(state: State, pipeline: str, places: Mapping[str, tuple[int, str]]) -> None:
+    """Forget a pipeline's cursors and set these, durably: position and detail by stream."""
+    now_ms = int(time.time() * 1000)
+    rows = [(pipeline, stream, position, detail, now_ms) for stream, (position, detail) in places.items()]
+
+    def replace(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM cursors WHERE pipeline = ?", (pipeline,))
+        connection.executemany(UPSERT, rows)
+
+    state.write(replace)

@@ -15,6 +15,7 @@ from bridge.hookspecs import hookimpl
 from bridge.journals.base import Journal, JournalConfig, Lag, Page, Reader
 from bridge.journals.cursors import Cursors
 from bridge.journals.sources import Source, open_source
+from bridge.paths import ConfigPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,13 +27,14 @@ __all__ = ["FileJournal", "FileJournalConfig"]
 log = logging.getLogger(__name__)
 
 SCAN_EVERY = 1.0
+NOBODY = ""  # a pipeline without cursors, for looking at the files as if for the first time
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".gz", ".zst")
 
 
 class FileJournalConfig(JournalConfig):
     """`[journal] type = "file"`."""
 
-    path: str = Field(
+    path: ConfigPath = Field(
         min_length=1,
         description="A file, a folder (its .jsonl, .ndjson, .json, .log, .gz and .zst files) or a glob; include rotated names.",
     )
@@ -55,8 +57,6 @@ class FileReader(Reader):
         self._inodes: dict[Path, int] = {}
         self._scanned = 0.0
         self._scan()
-        if self._start == "latest":
-            self.commit(self.positions())  # a restart must not skip what comes in between
         self._start = "earliest"  # whatever appears from now on is new
 
     def read(self, timeout: float) -> Page | None:  # noqa: ARG002 - files cannot be waited for
@@ -78,6 +78,10 @@ class FileReader(Reader):
     def positions(self) -> dict[str, int]:
         """Where each file is read next, by stream."""
         return {stream: source.offset for stream, source in self._sources.items()}
+
+    def paths(self) -> dict[str, str]:
+        """What each file is called now, by stream."""
+        return {stream: str(source.path) for stream, source in self._sources.items()}
 
     def rewind(self, cursors: Mapping[str, int]) -> None:
         """Read these files again from these offsets."""
@@ -174,7 +178,20 @@ class FileJournal(Journal):
         """A reader at the pipeline's offsets."""
         if not find_files(self.config.path) and not self.config.follow:
             raise BridgeError(self._nothing_there())
-        return FileReader(self.config, Cursors(self.context.state, pipeline), start)
+        cursors = Cursors(self.context.state, pipeline)
+        begun = bool(cursors.load())
+        reader = FileReader(self.config, cursors, start)
+        if start == "latest" and not begun:
+            reader.commit(reader.positions())  # a restart must not skip what comes in between
+        return reader
+
+    def places(self, start: Start) -> dict[str, tuple[int, str]]:
+        """The beginning of every file, or its last whole line's end; the name is its path."""
+        reader = FileReader(self.config, Cursors(self.context.state, NOBODY), start)
+        places = reader.positions()
+        paths = reader.paths()
+        reader.close()
+        return {stream: (position, paths[stream]) for stream, position in places.items()}
 
     def check(self) -> str:
         """Say how many files there are."""

@@ -124,6 +124,10 @@ class SqliteJournal(Journal):
         self._wakers.append(wake)
         return SqliteReader(self._state, cursors, position)
 
+    def places(self, start: Start) -> dict[str, tuple[int, str]]:
+        """The first event that is still held, or the end."""
+        return {STREAM: (self._state.read(_next_seq if start == "latest" else _first_seq), "")}
+
     def append(self, payloads: Sequence[bytes], source: str) -> None:
         """Add records; they are durable when this returns."""
         added = sum(map(len, payloads))

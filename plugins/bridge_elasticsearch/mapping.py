@@ -29,6 +29,9 @@ __all__ = ["DocumentMap"]
 
 TIMESTAMP, EDATA_ALL = b'"@timestamp"', b'"edata_all"'
 OUT_OF_TIME = "its time lies outside the years 1 to 9999"
+LONGEST_TERM = 32_000
+MAX_TEXT = 1_024
+"""The `ignore_above` of the templates."""
 MAX_ID = 512
 MAX_CACHED = 4_096
 GAP = b"\0\0"
@@ -81,7 +84,7 @@ class DocumentMap:
         if self._stamped and event.timestamp is None:
             added, taken = b'"@timestamp":"%b",' % iso_time(event.record_time()).encode(), TIMESTAMP in raw
         if self._search_all:
-            added += b'"edata_all":%b,' % _raw_edata(event)
+            added += b'"edata_all":%b,' % _searchable_edata(event)
             taken = taken or EDATA_ALL in raw
         if taken:
             return _merged(raw, b"{%b}" % added[:-1])
@@ -90,7 +93,7 @@ class DocumentMap:
     def _ecs_source(self, event: Event) -> bytes:
         head: dict[str, Any] = ecs.head(event, iso_time(event.record_time()))
         if self._search_all:
-            head["edata_all"] = msgspec.Raw(_raw_edata(event))
+            head["edata_all"] = msgspec.Raw(_searchable_edata(event))
         return b'%b,"sunbird":%b}' % (_encode(head)[:-1], event.raw)
 
 
@@ -157,8 +160,21 @@ def _date(day: int) -> str:
         raise EventError("es.record_time", OUT_OF_TIME, "$.ets") from None
 
 
-def _raw_edata(event: Event) -> bytes:
-    return bytes(_top_level.decode(event.raw).get("edata", b"{}"))
+def _searchable_edata(event: Event) -> bytes:
+    """The copy for `edata_all`: edata's own bytes, without long texts where an index would refuse them.
+
+    `flat_object` has no `ignore_above`, and a term of more than 32,766 bytes is refused.
+    """
+    edata = bytes(_top_level.decode(event.raw).get("edata", b"{}"))
+    return edata if len(edata) < LONGEST_TERM else _encode(_without_long_texts(event.edata))
+
+
+def _without_long_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_long_texts(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_long_texts(inner) for inner in value]
+    return None if isinstance(value, str) and len(value) > MAX_TEXT else value
 
 
 def _merged(raw: bytes, extra: bytes) -> bytes:

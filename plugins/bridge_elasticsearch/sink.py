@@ -42,7 +42,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
     name: ClassVar[str] = "elasticsearch"
     config_type = ElasticsearchConfig
     limits = BatchLimits(max_events=1_000, max_bytes=5 * MIB, max_age=1.0, max_payload_bytes=10 * MIB)
-    max_in_flight: ClassVar[int] = 4
+    max_in_flight = 4
 
     def __init__(self, config: ElasticsearchConfig, clock: Callable[[], float] = time.time) -> None:
         super().__init__(config)
@@ -118,9 +118,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
             )
         if not product.supported:
             oldest = ".".join(map(str, templates.OLDEST[product.name]))
-            raise SetupError(
-                f"{product} lacks field types of the template; {product.name} {oldest} is the oldest"
-            )
+            raise SetupError(f"{product} is too old for the template; {product.name} {oldest} is the oldest")
         written = [f"index template {self.config.template} for {self.config.pattern.wildcard}"]
         policy = templates.policy(self.config, product.name)
         if policy is not None:

@@ -18,8 +18,8 @@ __all__ = ["ELASTICSEARCH", "OPENSEARCH", "SCHEMA", "Product", "policy", "proble
 
 ELASTICSEARCH, OPENSEARCH = "Elasticsearch", "OpenSearch"
 SCHEMA = 1
-OLDEST = {ELASTICSEARCH: (7, 13), OPENSEARCH: (2, 7)}
-"""The first versions with every field type of the templates: `depth_limit`, `flat_object`."""
+OLDEST = {ELASTICSEARCH: (7, 17), OPENSEARCH: (2, 7)}
+"""The oldest versions that templates are written for; `flat_object` came with OpenSearch 2.7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Product:
 
     @property
     def supported(self) -> bool:
-        """Whether the templates' field types all exist."""
+        """Whether the templates are written for this version."""
         numbers = tuple(int(part) for part in self.version.split(".")[:2] if part.isdecimal())
         return numbers >= OLDEST[self.name]
 

@@ -71,6 +71,7 @@ PROGRAM_FAULT = re.compile(r"(null_pointer|out_of_bounds|class_cast|number_forma
 # both products quote the value at fault, and personal data does not belong into reasons
 QUOTED_VALUE = re.compile(
     r"( in document with id '.*?')?[.,]? Preview of field's value: .*"
+    r"|\s*at \[Source: .*"
     r"|(?<=date field )\[.*?\](?= with format)|(?<=For input string: )\".*\"",
     re.DOTALL,
 )

@@ -1,7 +1,7 @@
-"""What Sunbird's pipeline adds to events, and what else the head of an event does not hold. Pure.
+"""What Sunbird's pipeline adds to events: where the device is, and who the user is. Pure.
 
-The additions are present only on the de-normalised topic. The whole event has to be decoded
-for them, so they are read only where the configuration asks for it.
+Present only on the de-normalised topic. The whole event has to be decoded for it, so it is
+read only where the configuration asks for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bridge_posthog.tokens import Draft
 
-__all__ = ["add_surroundings", "person_properties"]
+__all__ = ["add_place", "person_properties"]
 
 _PLACES = {
     "countrycode": "$geoip_country_code",
@@ -24,19 +24,13 @@ _PLACES = {
     "state": "$geoip_subdivision_1_name",
     "city": "$geoip_city_name",
 }
-_LEVELS = {f"l{level}": f"context_rollup_l{level}" for level in range(1, 5)}
 
 
-def add_surroundings(document: Mapping[str, Any], draft: Draft) -> None:
-    """Add the device's country, state and city under PostHog's names, and the tenant's hierarchy."""
-    context = _object(document, "context")
-    _add(_object(document, "devicedata"), _PLACES, draft)
-    _add(_object(context, "rollup"), _LEVELS, draft)
-
-
-def _add(source: Mapping[str, Any], names: Mapping[str, str], draft: Draft) -> None:
-    for key, name in names.items():
-        if isinstance(value := source.get(key), str) and value:
+def add_place(document: Mapping[str, Any], draft: Draft) -> None:
+    """Add the device's country, state and city under PostHog's names."""
+    device = _object(document, "devicedata")
+    for key, name in _PLACES.items():
+        if isinstance(value := device.get(key), str) and value:
             draft.add(name, value)
 
 

@@ -10,12 +10,11 @@ import hashlib
 from functools import lru_cache
 from uuid import UUID
 
-__all__ = ["DAY", "derived_uuid", "session_id", "uuid7", "uuid8"]
+__all__ = ["DAY", "derived_digest", "derived_session", "head", "own_session", "uuid7", "uuid8"]
 
 DAY = 86_400_000
 HYPHENATED = 36
 OPAQUE = 16
-LONGEST_CACHED = 200
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
@@ -25,47 +24,52 @@ def uuid8(digest: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
+def head(digest: bytes, time: str) -> bytes:
+    """The beginning of an event: its uuid and its time, always in the same places."""
+    text = digest.hex()
+    return (
+        f'{{"uuid":"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}",'
+        f'"timestamp":"{time}","event":'
+    ).encode()
+
+
 def uuid7(milliseconds: int, digest: bytes) -> str:
     """Write a time (48 bits) and 10 bytes of digest as a UUID of version 7."""
     time, rest = f"{milliseconds:012x}", digest.hex()
     return f"{time[:8]}-{time[8:]}-7{rest[:3]}-{_VARIANT[rest[3]]}{rest[4:7]}-{rest[7:19]}"
 
 
-def derived_uuid(*parts: str) -> str:
-    """Name by a uuid what several texts name together, the same in every process."""
+def derived_digest(*parts: str) -> bytes:
+    """Name by 16 bytes what several texts name together, the same in every process."""
     digest = hashlib.blake2b(digest_size=16, person=b"sunbird-posthog")
     for part in parts:
         data = part.encode("utf-8", "replace")
         digest.update(len(data).to_bytes(8, "big") + data)
-    return uuid8(digest.digest())
+    return digest.digest()
 
 
-def session_id(sid: str, salt: str, at: int, boundary: int = 0) -> str:
-    """The PostHog session of an event `at` (ms) with Sunbird session `sid`, which is not blank.
-
-    A `sid` that is a fit UUIDv7 is taken as it is. Else the session lasts while `sid` and
-    `salt` stay the same, until `boundary` (ms after midnight UTC), when a new one begins.
-    """
-    if len(sid) == HYPHENATED and sid[14] == "7" and (own := _fit(sid, at)):
-        return own
-    window = (at - boundary) // DAY * DAY + boundary
-    named = sid if len(sid) >= OPAQUE else f"{sid}\x1f{salt}"  # a short sid may be a mere counter
-    derive = _windowed if len(named) <= LONGEST_CACHED else _derived
-    return derive(named, max(window, 0))
+def own_session(sid: str, at: int) -> str | None:
+    """A Sunbird session's own id, if it is a UUIDv7 whose time fits an event `at` (ms)."""
+    if len(sid) != HYPHENATED or sid[14] != "7" or (found := _parsed(sid)) is None:
+        return None
+    text, began = found
+    return text if began <= at < began + DAY else None
 
 
-def _fit(sid: str, at: int) -> str | None:
+@lru_cache(maxsize=8_192)
+def _parsed(sid: str) -> tuple[str, int] | None:
     try:
         uuid = UUID(sid)
     except ValueError:
         return None
-    began = uuid.int >> 80
-    return str(uuid) if uuid.version == 7 and began <= at < began + DAY else None  # noqa: PLR2004
+    return (str(uuid), uuid.int >> 80) if uuid.version == 7 else None  # noqa: PLR2004
 
 
-def _derived(named: str, window: int) -> str:
-    digest = hashlib.sha256(f"{window}\x1f{named}".encode("utf-8", "replace")).digest()
-    return uuid7(window, digest[:10])
+def derived_session(sid: str, salt: str, window: int) -> str:
+    """The session of a Sunbird session, which is not blank, in the day that begins at `window` (ms).
 
-
-_windowed = lru_cache(maxsize=8_192)(_derived)
+    It stays the same while `sid` and, should that be short, `salt` do.
+    """
+    named = sid if len(sid) >= OPAQUE else f"{sid}\x1f{salt}"  # a short sid may be a mere counter
+    began = max(window, 0)
+    return uuid7(began, hashlib.sha256(f"{began}\x1f{named}".encode("utf-8", "replace")).digest()[:10])

@@ -11,19 +11,17 @@ repetition by. The pieces are cached, which changes nothing but the speed.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from bridge.errors import EventError
-from bridge_posthog.denormalised import add_surroundings, person_properties
-from bridge_posthog.ids import DAY, HYPHENATED, derived_uuid, session_id, uuid8
-from bridge_posthog.moments import AHEAD, FLOOR, LAST, client_time, iso, moment
+from bridge_posthog.denormalised import add_place, person_properties
+from bridge_posthog.forms import Form, Told, read
+from bridge_posthog.ids import DAY, derived_digest, derived_session, head, own_session, uuid8
+from bridge_posthog.moments import client_time, iso, moment
 from bridge_posthog.naming import Source, namers, unknown_name
 from bridge_posthog.people import identify, pseudonymiser, shorten
-from bridge_posthog.rules import apply, word
-from bridge_posthog.surroundings import Places, Producers, correlate, piece, present
-from bridge_posthog.tokens import Draft, Members, dump, readable
+from bridge_posthog.rules import word
+from bridge_posthog.surroundings import Places, Producers, piece, present, relate
+from bridge_posthog.tokens import Draft, StrictDraft, dump, readable
 from bridge_posthog.vocabulary import NAMES, RULES
 from bridge_posthog.wire import opening
 
@@ -39,32 +37,37 @@ if TYPE_CHECKING:
 __all__ = ["Mapper"]
 
 CACHE_SIZE = 8_192
+BACKSLASH = ord("\\")
 SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not fill the memory
 FIRST_STAGES = frozenset({"app", "session"})
 BRIDGE = "sunbird-bridge"
-
-
-class _Told(msgspec.Struct, gc=False):
-    edata: Members = {}
-
-
-_decode = msgspec.json.Decoder(_Told).decode
+NOTHING = Told()
 
 
 class Plan(NamedTuple):
-    """How one event type is mapped: its name in JSON, or a function that finds it; its rules."""
+    """How one event type is mapped: its name, or a function that finds it; the form of its `edata`.
+
+    `name` is in JSON, `eid` a piece of the properties.
+    """
 
     name: bytes
     namer: Namer | None
-    rules: Mapping[str, Rule]
+    form: Form
+    eid: bytes
 
 
-class Persona(NamedTuple):
-    """The distinct id in JSON (None: the event's own), what opens the event, whether it is a person."""
+class Scene(NamedTuple):
+    """What many events have in common: everything but time, identity, type and `edata`.
+
+    `distinct_id` in JSON (None: the event's own), the pieces that open the event, whether the
+    actor is a person, where it comes from, its groups.
+    """
 
     distinct_id: bytes | None
     opening: bytes
     person: bool
+    source: Source
+    groups: tuple[tuple[str, str], ...]
 
 
 class Mapper:
@@ -80,112 +83,124 @@ class Mapper:
         self._boundary = config.session_boundary_hour * 3_600_000
         self._hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
         special = namers(config)
-        plans = {eid: Plan(dump(NAMES.get(eid, "")), special.get(eid), rules) for eid, rules in RULES.items()}
+        strict = protocol == "v0"
+        self._draft = StrictDraft if strict else Draft
+        self._producers = Producers(config)
+        self._special = special
+        self._strict = strict
+        plans = {eid: self._plan(eid, rules) for eid, rules in RULES.items()}
         self._plans: dict[str, Plan | None] = {**plans, **dict.fromkeys(config.exclude_eids)}
-        places = Places(config, self._hide)
-        self._more = places.more if places.asks_more() else None
-        self._direct = (Producers(config).describe, places.describe, self._persona, correlate)
-        self._cached = tuple(lru_cache(maxsize=CACHE_SIZE)(part) for part in self._direct)
+        self._unknown = lru_cache(maxsize=256)(lambda eid: self._plan(eid, {}))
+        self._places = Places(config, self._hide)
+        self._scenes: dict[tuple[Any, ...], Scene] = {}
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
+
+    def _plan(self, eid: str, rules: Mapping[str, Rule]) -> Plan:
+        name = dump(NAMES.get(eid) or unknown_name(eid))
+        return Plan(name, self._special.get(eid), Form(rules, strict=self._strict), piece({"eid": eid}))
 
     def encode(self, event: Event) -> bytes | None:
         """The payload: one PostHog event, or more with a newline between; None if excluded.
 
         `EventError` for an event without a time, or whose `edata` cannot be decoded.
         """
-        eid, raw, context, actor = event.eid, event.raw, event.context, event.actor
-        plan = self._plans[eid] if eid in self._plans else _unknown(eid)
+        eid, raw = event.eid, event.raw
+        plan = self._plans[eid] if eid in self._plans else self._unknown(eid[:SMALL])
         if plan is None:
             return None
-        producer, sid, did = context.pdata, context.sid or "", context.did or ""
-        ets, syncts, corrected = event.ets, event.syncts, False
-        if type(syncts) is int and FLOOR <= ets <= syncts + AHEAD and ets <= LAST:
-            at = int(ets)
+        name, namer, form, eid_piece = plan
+        at, corrected = moment(event)
+        told = read(form, raw) if namer or not self._raw else NOTHING
+        scene = self._scene(event, told, at)
+        draft = self._draft()
+        if self._raw:
+            draft += (b',"sunbird":', draft.whole(raw if BACKSLASH not in raw else readable(raw)))
         else:
-            at, corrected = moment(event)
-        describe, locate, introduce, relate = self._cached if len(raw) <= SMALL else self._direct
-        source, producer_piece = describe(eid, event.ver, actor.type, context.channel, context.env, producer)
-        timed = len(sid) == HYPHENATED and sid[14] == "7"
-        window = at if timed else at - (at - self._boundary) % DAY
-        distinct_id, start, person = introduce(actor.type, actor.id, did, sid, producer.id, window)
-        more = self._more(context) if self._more else ()
-        thing = event.object
-        if thing is None:
-            place, groups = locate(context.channel, None, None, None, (), more)
-        else:
-            rollup = tuple(thing.rollup.items()) if thing.rollup else ()
-            place, groups = locate(context.channel, thing.id, thing.type, thing.ver, rollup, more)
-        cdata, tags = context.cdata, event.tags
-        related = relate(tuple(cdata or ()), tuple(tags or ())) if cdata or tags else b""
-        draft = Draft()
-        name = self._fill(event, plan, source, person, draft)
+            draft += (b',"mid":', told.mid)
+            form.fill(told.edata, draft)
+        if namer is not None:
+            name = _name(namer(told.edata, scene.source, draft))
+        if self._asks_person:
+            self._add_person(event, told, scene.person, draft)
         if corrected:
-            draft.add("client_timestamp", client_time(ets))
-            draft.add("timestamp_corrected", True)
+            draft.add("client_timestamp", client_time(event.ets))
+            draft.add("timestamp_corrected", value=True)
+        digest = derived_digest("mid", event.mid) if self._by_mid else event.identity
         payload = b"".join(
             (
-                b'{"uuid":"',
-                (derived_uuid("mid", event.mid) if self._by_mid else uuid8(event.identity)).encode(),
-                b'","timestamp":"',
-                iso(at).encode(),
-                b'","event":',
+                head(digest, iso(at)),
                 name,
                 b',"distinct_id":',
-                distinct_id or dump(shorten(f"event:{event.mid}")),
-                start,
-                producer_piece,
-                place,
-                related,
-                *draft.close(),
+                scene.distinct_id or dump(shorten(f"event:{event.mid}")),
+                scene.opening,
+                eid_piece,
+                *draft,
+                draft.rest(),
                 b"}}",
             )
         )
-        if b"\\" in raw:
+        if BACKSLASH in raw:
             payload = readable(payload)
-        if self._identifies and eid == "START" and groups:
-            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in groups)))
+        if self._identifies and eid == "START" and scene.groups:
+            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in scene.groups)))
         return payload
 
-    def _fill(self, event: Event, plan: Plan, source: Source, person: bool, draft: Draft) -> bytes:
-        """Draft the properties from `edata`; return the event's name in JSON."""
-        namer = plan.namer
-        edata: Members = _edata(event.raw) if namer is not None or not self._raw else {}
+    def _scene(self, event: Event, told: Told, at: int) -> Scene:
+        """Look up, or set, what the event has in common with others of its session."""
+        context, sid = event.context, event.context.sid
+        own = own_session(sid, at) if sid else None
+        window = at - (at - self._boundary) % DAY
         if self._raw:
-            draft.splice("sunbird", event.raw)
+            key = (own, window, event.ver, event.actor, dump(context), dump(event.object))
         else:
-            draft.add("mid", event.mid)
-            apply(plan.rules, edata, draft)
-        if self._asks_person:
-            self._add_person(event, edata, person, draft)
-        return plan.name if namer is None else _name(namer(edata, source, draft))
+            parts = (bytes(told.context), bytes(told.object), bytes(told.tags))
+            key = (own, window, event.ver, event.actor, *parts)
+        scene = self._scenes.get(key)
+        if scene is None:
+            scene = self._set_scene(event, told, own, window)
+            if len(event.raw) <= SMALL:
+                if len(self._scenes) >= CACHE_SIZE:
+                    self._scenes.clear()
+                self._scenes[key] = scene
+        return scene
 
-    def _persona(self, actor_type: str, actor_id: str, did: str, sid: str, producer: str, at: int) -> Persona:
-        who = identify(actor_type, actor_id, did, sid, producer, self._hide)
+    def _set_scene(self, event: Event, told: Told, own: str | None, window: int) -> Scene:
+        actor, context, config = event.actor, event.context, self._config
+        sid, did = context.sid or "", context.did or ""
+        who = identify(actor.type, actor.id, did, sid, context.pdata.id, self._hide)
         person = who is not None and who.person
-        profile = {"always": True, "never": False, "identified_only": person}[self._config.person_profiles]
-        session = session_id(sid, f"{did}\x1f{actor_id}", at, self._boundary) if sid.strip() else None
+        profile = {"always": True, "never": False, "identified_only": person}[config.person_profiles]
+        session = own or (derived_session(sid, f"{did}\x1f{actor.id}", window) if sid.strip() else None)
+        source, described = self._producers.describe(event)
+        place, groups = self._places.describe(event)
         properties = present(sunbird_session_id=sid)
         if did:
             properties["$device_id"] = self._hide(did)
-        start = opening(self._protocol, profile, session) + piece(properties)
-        return Persona(None if who is None else dump(who.distinct_id), start, person)
+        related = b"" if self._raw else relate(bytes(told.context), bytes(told.tags))
+        pieces = opening(self._protocol, profile, session) + piece(properties) + described + place + related
+        return Scene(None if who is None else dump(who.distinct_id), pieces, person, source, groups)
 
-    def _add_person(self, event: Event, edata: Members, person: bool, draft: Draft) -> None:
+    def _add_person(self, event: Event, told: Told, person: bool, draft: Draft) -> None:
         config, context = self._config, event.context
         document = event.document if config.denormalised or config.person_properties else {}
         if config.denormalised:
-            add_surroundings(document, draft)
-        if event.eid != "START" or not person or word(edata, "type").lower() not in FIRST_STAGES:
+            add_place(document, draft)
+        if (
+            event.eid != "START"
+            or not person
+            or told is None
+            or word(told.edata, "type_").lower() not in FIRST_STAGES
+        ):
             return
         if config.set_once:
             draft.add("$set_once", present(first_channel=context.channel, first_producer=context.pdata.id))
         if chosen := person_properties(document, config.person_properties):
-            draft.splice("$set", chosen)
+            draft += (b',"$set":', chosen)
 
     def _identify_group(self, kind: str, key: str, day: int) -> bytes:
         """The `$groupidentify` of a group for one UTC day: equal bytes from every event of that day."""
         head = {
-            "uuid": derived_uuid("$groupidentify", kind, key, str(day)),
+            "uuid": uuid8(derived_digest("$groupidentify", kind, key, str(day))),
             "timestamp": iso(day * DAY),
             "event": "$groupidentify",
             "distinct_id": BRIDGE,
@@ -195,24 +210,3 @@ class Mapper:
 
 
 _name = lru_cache(maxsize=256)(dump)
-
-
-def _unknown(eid: str) -> Plan:
-    return _named(eid[:SMALL])
-
-
-@lru_cache(maxsize=256)
-def _named(eid: str) -> Plan:
-    return Plan(dump(unknown_name(eid)), None, {})
-
-
-def _edata(raw: bytes) -> Members:
-    """The keys of `edata` and their tokens; escapes that no decoder takes are made readable first."""
-    try:
-        return _decode(raw).edata
-    except (msgspec.MsgspecError, ValueError):
-        pass
-    try:
-        return _decode(readable(raw)).edata
-    except (msgspec.MsgspecError, ValueError):
-        raise EventError("edata", "edata is no object that can be decoded", "$.edata") from None

@@ -31,11 +31,10 @@ def moment(event: Event) -> tuple[int, bool]:
 
     `EventError` if `ets` is beyond the calendar and no server time stands in for it.
     """
-    ets = event.ets
-    syncts = event.syncts
-    server = (
-        syncts if type(syncts) is int and FLOOR <= syncts <= LAST else server_time(syncts, event.timestamp)
-    )
+    ets, syncts = event.ets, event.syncts
+    if type(syncts) is int and FLOOR <= ets <= syncts + AHEAD and ets <= LAST:
+        return int(ets), False
+    server = None if syncts is event.timestamp is None else server_time(syncts, event.timestamp)
     if server is None:
         if 0 <= ets <= LAST:
             return int(ets), False

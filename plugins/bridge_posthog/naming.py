@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridge_posthog.rules import word
-from bridge_posthog.tokens import OBJECT, Draft, Members, load, members, text
+from bridge_posthog.rules import token_of, word
+from bridge_posthog.tokens import OBJECT, Draft, load, members, text
 
 if TYPE_CHECKING:
     from bridge_posthog.config import PostHogConfig, Survey
@@ -41,7 +41,7 @@ class Source(NamedTuple):
     base: str
 
 
-Namer = Callable[[Members, Source, Draft], str]
+Namer = Callable[[Any, Source, Draft], str]
 
 
 def namers(config: PostHogConfig) -> dict[str, Namer]:
@@ -64,14 +64,14 @@ def unknown_name(eid: str) -> str:
     return f"sunbird {eid[:LONGEST_NAME].lower().replace('_', ' ')}".rstrip()[:LONGEST_NAME]
 
 
-def _stage(edata: Members) -> str:
-    kind = word(edata, "type").lower()
+def _stage(edata: Any) -> str:
+    kind = word(edata, "type_").lower()
     return _STAGES.get(kind, "activity") or kind
 
 
-def _started(edata: Members, source: Source, draft: Draft) -> str:
-    system = _within(edata, "uaspec", "system")
-    if system and not _within(edata, "dspec", "os"):
+def _started(edata: Any, source: Source, draft: Draft) -> str:
+    system = _within(edata, "uaspec_", "system_")
+    if system and not _within(edata, "dspec_", "os_"):
         draft.add("$os", system)
     stage = _stage(edata)
     if stage == "app" and source.app:
@@ -79,12 +79,12 @@ def _started(edata: Members, source: Source, draft: Draft) -> str:
     return f"{stage} started"
 
 
-def _within(edata: Members, outer: str, inner: str) -> str:
-    token = bytes(edata.get(outer, b"null"))
+def _within(edata: Any, outer: str, inner: str) -> str:
+    token = token_of(edata, outer)
     return word(members(token), inner) if token[0] == OBJECT else ""
 
 
-def _ended(edata: Members, _source: Source, _draft: Draft) -> str:
+def _ended(edata: Any, _source: Source, _draft: Draft) -> str:
     return f"{_stage(edata)} ended"
 
 
@@ -95,17 +95,17 @@ def _opened(source: Source, draft: Draft, *, from_background: bool) -> str:
     return "Application Opened"
 
 
-def _interrupted(edata: Members, source: Source, draft: Draft) -> str:
-    kind = word(edata, "type").lower()
+def _interrupted(edata: Any, source: Source, draft: Draft) -> str:
+    kind = word(edata, "type_").lower()
     if kind == "resume":
         return _opened(source, draft, from_background=True)
     return "Application Backgrounded" if kind == "background" else "session interrupted"
 
 
-def _viewed(edata: Members, source: Source, draft: Draft) -> str:
-    uri = word(edata, "uri")
+def _viewed(edata: Any, source: Source, draft: Draft) -> str:
+    uri = word(edata, "uri_")
     if source.app:
-        if name := word(edata, "pageid") or uri:
+        if name := word(edata, "pageid_") or uri:
             draft.add("$screen_name", name[:LONGEST_VALUE])
         return "$screen"
     absolute = uri.startswith(("http://", "https://"))
@@ -117,9 +117,9 @@ def _viewed(edata: Members, source: Source, draft: Draft) -> str:
     return "$pageview"
 
 
-def _failed(edata: Members, source: Source, draft: Draft) -> str:
+def _failed(edata: Any, source: Source, draft: Draft) -> str:
     """Group by producer, type and code: the stack of a telemetry error is a text, and often differs."""
-    code, kind, stack = (_scalar(edata, key) for key in ("err", "errtype", "stacktrace"))
+    code, kind, stack = (_scalar(edata, key) for key in ("err_", "errtype_", "stacktrace_"))
     first_line = stack.strip().partition("\n")[0][:LONGEST_VALUE]
     exception = {
         "type": code[:LONGEST_VALUE] or kind[:LONGEST_VALUE] or "Error",
@@ -133,15 +133,15 @@ def _failed(edata: Members, source: Source, draft: Draft) -> str:
     return "$exception"
 
 
-def _scalar(edata: Members, key: str) -> str:
-    token = text(bytes(edata.get(key, b"null")))
+def _scalar(edata: Any, key: str) -> str:
+    token = text(token_of(edata, key))
     return str(load(token)) if token else ""
 
 
 def _surveyed(survey: Survey) -> Namer:
-    questions = {"rating": survey.rating_question, "comments": survey.comment_question}
+    questions = {"rating_": survey.rating_question, "comments_": survey.comment_question}
 
-    def name(edata: Members, _source: Source, draft: Draft) -> str:
+    def name(edata: Any, _source: Source, draft: Draft) -> str:
         draft.add("$survey_id", survey.id)
         for key, question in questions.items():
             answer = _scalar(edata, key)

@@ -7,14 +7,15 @@ the token, and answers False if that is nothing; then the token goes where unkno
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from enum import Enum, auto
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import ValidationError
 
 from bridge_posthog.moments import client_time
 from bridge_posthog.tokens import (
     ARRAY,
-    BLANK,
     NULL,
     OBJECT,
     QUOTE,
@@ -30,152 +31,225 @@ from bridge_posthog.tokens import (
     number,
     objects,
     prefix,
-    tame,
     text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Put", "Rule", "apply", "made_rule", "number_rule", "text_rule", "word"]
+__all__ = [
+    "Put",
+    "Rule",
+    "apply",
+    "apply_rule",
+    "attribute",
+    "made_rule",
+    "number_rule",
+    "text_rule",
+    "token_of",
+    "word",
+]
 
-Put = Callable[[Draft, str, bytes], bool]
+Put = Callable[[Draft, bytes, bytes], bool]
 
 JS_EPOCH_SECONDS = 1e8  # the JavaScript SDK puts the time of day into START.duration
 UNKNOWN = -1
+LONGEST_WORD = 100
+
+
+class Kind(Enum):
+    """What a form reads without help: values of one JSON type. MADE is anything else."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    LIST = auto()
+    TEXTS = auto()
+    OBJECT = auto()
+    MADE = auto()
 
 
 class Rule(NamedTuple):
-    """The property `name` a key becomes: a text as it is if `plain`, anything else as `put` makes it.
+    """The property `name` a key becomes, its `kind`, and the converter for whatever is not of it.
 
-    `prefix` is the name as it is written, a comma before and a colon behind it.
+    `inner` are the rules of an object whose keys become properties of their own.
     """
 
     name: str
-    prefix: bytes
-    plain: bool
+    kind: Kind
     put: Put
+    inner: Mapping[str, Rule] | None = None
 
 
 def text_rule(name: str) -> Rule:
     """A text; other scalars are written as text."""
-    return Rule(name, prefix(name), plain=True, put=_text)
+    return Rule(name, Kind.TEXT, _text)
 
 
 def number_rule(name: str) -> Rule:
-    """A number; texts that are numbers are read."""
-    return made_rule(name, _number)
+    """A number, always written as a float; texts that are numbers are read."""
+    return Rule(name, Kind.NUMBER, _number)
+
+
+def list_rule(name: str) -> Rule:
+    """A list, as it is."""
+    return Rule(name, Kind.LIST, _list)
+
+
+def texts_rule(name: str) -> Rule:
+    """A list of texts."""
+    return Rule(name, Kind.TEXTS, _texts)
+
+
+def object_rule(name: str) -> Rule:
+    """An object, as it is."""
+    return Rule(name, Kind.OBJECT, _object)
 
 
 def made_rule(name: str, put: Put) -> Rule:
     """Whatever the converter makes of the token."""
-    return Rule(name, prefix(name), plain=False, put=put)
+    return Rule(name, Kind.MADE, put)
 
 
-def apply(rules: Mapping[str, Rule], source: Members, draft: Draft, rest: str = "edata") -> None:
+def nested_rule(name: str, inner: Mapping[str, Rule]) -> Rule:
+    """An object with rules of its own; its other keys become `edata_<name>_<key>`."""
+    return Rule(name, Kind.MADE, _unread, inner)
+
+
+def _unread(_draft: Draft, _name: bytes, _token: bytes) -> bool:
+    """Stand in until a form has been made of the inner rules."""
+    return False
+
+
+def apply(rules: Mapping[str, Rule], source: Members, draft: Draft, rest: str) -> None:
     """Add the properties that `rules` make of an object; other keys become `<rest>_<key>`."""
-    known, pieces = rules.get, draft.pieces
     for key, value in source.items():
-        token = bytes(value)
-        rule = known(key)
-        if rule is None:
-            draft.spill(below(rest, key), token)
-        elif rule[2] and token[0] == QUOTE:
-            if len(token) > BLANK:
-                pieces.append(rule[1])
-                pieces.append(token)
-        elif token[0] != NULL and token != b'""' and not rule[3](draft, rule[0], token):
-            draft.spill(below(rest, key), token)
+        if (rule := rules.get(key)) is None:
+            draft.spill(below(rest, key), bytes(value))
+        else:
+            apply_rule(rule, key, bytes(value), draft, rest)
 
 
-def word(source: Members, key: str) -> str:
-    """The text under a key; blank if there is none."""
-    value = source.get(key)
+def apply_rule(rule: Rule, key: str, token: bytes, draft: Draft, rest: str) -> None:
+    """Add the property a rule makes of a token that is not blank; if it makes none, `<rest>_<key>`."""
+    if token[0] != NULL and token != b'""' and not rule.put(draft, prefix(rule.name), token):
+        draft.spill(below(rest, key), token)
+
+
+def attribute(key: str) -> str:
+    """The attribute that holds a key in a form: `pass` is no name in Python."""
+    return f"{key}_"
+
+
+def word(source: Any, name: str) -> str:
+    """The text at an attribute of `edata`, as a form has read it or by key; blank if there is none."""
+    value = source.get(name[:-1]) if type(source) is dict else getattr(source, name, None)
+    if type(value) is str:
+        return value
     found = load(value) if value is not None else ""
     return found if isinstance(found, str) else ""
 
 
-def _text(draft: Draft, name: str, token: bytes) -> bool:
+def token_of(source: Any, name: str) -> bytes:
+    """The token at an attribute of `edata`; `null` if there is none."""
+    return dump(source.get(name[:-1]) if type(source) is dict else getattr(source, name, None))
+
+
+def _text(draft: Draft, name: bytes, token: bytes) -> bool:
     found = text(token)
     if found is not None:
-        draft.splice(name, found)
+        draft += (name, found)
     return found is not None
 
 
-def _number(draft: Draft, name: str, token: bytes) -> bool:
+def _number(draft: Draft, name: bytes, token: bytes) -> bool:
     found = number(token)
     if found is not None:
-        draft.splice(name, found)
+        draft += (name, found)
     return found is not None
 
 
-def as_measurement(draft: Draft, name: str, token: bytes) -> bool:
+def as_measurement(draft: Draft, name: bytes, token: bytes) -> bool:
     """A measurement of the device; -1 means unknown."""
     return figure(token) == UNKNOWN or _number(draft, name, token)
 
 
-def as_start_duration(draft: Draft, name: str, token: bytes) -> bool:
+def as_start_duration(draft: Draft, name: bytes, token: bytes) -> bool:
     """Seconds; a time of day in their place is left out."""
     found = figure(token)
-    return (found is not None and found >= JS_EPOCH_SECONDS) or _number(draft, name, token)
+    if found is not None and found < JS_EPOCH_SECONDS:
+        draft += (name, dump(found))
+    return found is not None
 
 
-def as_flag(draft: Draft, name: str, token: bytes) -> bool:
+def as_flag(draft: Draft, name: bytes, token: bytes) -> bool:
     """Yes or No."""
     found = {b'"yes"': b"true", b"true": b"true", b'"no"': b"false", b"false": b"false"}.get(token.lower())
     if found is not None:
-        draft.splice(name, found)
+        draft += (name, found)
     return found is not None
 
 
-def as_upper(draft: Draft, name: str, token: bytes) -> bool:
+def as_upper(draft: Draft, name: bytes, token: bytes) -> bool:
     """A word of a list that producers spell in either case."""
-    return _cased(draft, name, token, str.upper)
-
-
-def as_lower(draft: Draft, name: str, token: bytes) -> bool:
-    """The same, in lower case."""
-    return _cased(draft, name, token, str.lower)
-
-
-def _cased(draft: Draft, name: str, token: bytes, case: Callable[[str], str]) -> bool:
     if token[0] != QUOTE:
         return _text(draft, name, token)
-    draft.add(name, case(load(token)))
+    draft += (name, _upper_cached(token) if len(token) <= LONGEST_WORD else _upper(token))
     return True
 
 
-def as_time(draft: Draft, name: str, token: bytes) -> bool:
+def as_lower(draft: Draft, name: bytes, token: bytes) -> bool:
+    """The same, in lower case."""
+    return _text(draft, name, dump(load(token).lower()) if token[0] == QUOTE else token)
+
+
+def _upper(token: bytes) -> bytes:
+    return dump(load(token).upper())
+
+
+_upper_cached = lru_cache(maxsize=1_024)(_upper)
+
+
+def as_time(draft: Draft, name: bytes, token: bytes) -> bool:
     """Milliseconds since the epoch, as a date and time."""
     found = figure(token)
     if found is not None:
-        draft.add(name, client_time(found))
+        draft += (name, dump(client_time(found)))
     return found is not None
 
 
-def as_texts(draft: Draft, name: str, token: bytes) -> bool:
+def _texts(draft: Draft, name: bytes, token: bytes) -> bool:
     """A list of texts."""
     found = [text(bytes(item)) for item in elements(token)] if token[0] == ARRAY else [None]
     if None in found:
         return False
     if found:
-        draft.splice(name, b"[%b]" % b",".join(item for item in found if item))
+        draft += (name, b"[%b]" % b",".join(item for item in found if item))
     return True
 
 
-def as_list(draft: Draft, name: str, token: bytes) -> bool:
+def as_spilled(name: str) -> Put:
+    """Return a converter of what is free-form by intention: each key a property of its own."""
+
+    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
+        draft.spill(name, token)
+        return True
+
+    return put
+
+
+def _list(draft: Draft, name: bytes, token: bytes) -> bool:
     """A list, as it is."""
     return _kept(draft, name, token, ARRAY)
 
 
-def as_object(draft: Draft, name: str, token: bytes) -> bool:
+def _object(draft: Draft, name: bytes, token: bytes) -> bool:
     """An object, as it is."""
     return _kept(draft, name, token, OBJECT)
 
 
 def _kept(draft: Draft, name: str, token: bytes, first: int) -> bool:
     if token[0] == first and not is_empty(token):
-        draft.splice(name, tame(token))
+        draft += (name, draft.whole(token))
     return token[0] == first
 
 
@@ -187,7 +261,7 @@ def _objects(token: bytes) -> list[Members] | None:
         return None
 
 
-def as_merged(draft: Draft, name: str, token: bytes) -> bool:
+def as_merged(draft: Draft, name: bytes, token: bytes) -> bool:
     """A list of small objects, as Sunbird writes maps, becomes one object; keys that repeat are numbered."""
     items = _objects(token)
     if items is None:
@@ -200,59 +274,52 @@ def as_merged(draft: Draft, name: str, token: bytes) -> bool:
                 free, count = f"{key}_{count}", count + 1
             whole[free] = value
     if whole:
-        draft.splice(name, tame(dump(whole)))
+        draft += (name, draft.whole(dump(whole)))
     return True
 
 
-def as_columns(draft: Draft, name: str, token: bytes) -> bool:
-    """The same list, each key a property of its own."""
-    items = _objects(token)
-    for item in items or ():
-        for key, value in item.items():
-            draft.spill(below(name, key), bytes(value), 2)
-    return items is not None
+def as_columns(name: str) -> Put:
+    """Return a converter of the same list, each key a property of its own."""
+
+    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
+        items = _objects(token)
+        for item in items or ():
+            for key, value in item.items():
+                draft.spill(below(name, key), bytes(value), 2)
+        return items is not None
+
+    return put
 
 
-def as_visits(draft: Draft, name: str, token: bytes) -> bool:
+def as_visits(draft: Draft, name: bytes, token: bytes) -> bool:
     """What was seen on a page, and how much of it."""
     if token[0] == ARRAY and not is_empty(token):
         draft.add("visit_count", len(elements(token)))
-    return as_list(draft, name, token)
+    return _list(draft, name, token)
 
 
-def as_items(draft: Draft, name: str, token: bytes) -> bool:
+def as_items(draft: Draft, name: bytes, token: bytes) -> bool:
     """What was shared: how many, which, and the whole list."""
     items = _objects(token)
     if items is None:
         return False
     draft.add("item_count", len(items))
     for column in ("id", "type"):
-        found = [word(item, column) for item in items]
+        found = [word(item, attribute(column)) for item in items]
         if any(found):
             draft.add(f"item_{column}s", [value for value in found if value])
-    return as_list(draft, name, token)
+    return _list(draft, name, token)
 
 
-def as_pairs(label: str, value: str) -> Put:
-    """Return a converter of `[{label: name, value: …}]` into properties by name."""
+def as_pairs(name: str, label: str, value: str) -> Put:
+    """Return a converter of `[{label: key, value: …}]` into properties by key."""
 
-    def put(draft: Draft, name: str, token: bytes) -> bool:
+    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
         items = _objects(token)
-        if not items or not all(word(item, label) for item in items):
+        if not items or not all(word(item, attribute(label)) for item in items):
             return False
         for item in items:
-            draft.spill(below(name, word(item, label)), bytes(item.get(value, b"null")), 2)
+            draft.spill(below(name, word(item, attribute(label))), bytes(item.get(value, b"null")), 2)
         return True
-
-    return put
-
-
-def as_object_of(rules: Mapping[str, Rule]) -> Put:
-    """Return a converter of an object with rules of its own."""
-
-    def put(draft: Draft, name: str, token: bytes) -> bool:
-        if token[0] == OBJECT:
-            apply(rules, members(token), draft, f"edata_{name}")
-        return token[0] == OBJECT
 
     return put

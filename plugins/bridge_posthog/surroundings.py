@@ -1,7 +1,6 @@
 """What stands around `edata`: producer, object and groups, as ready pieces of JSON. Pure.
 
-Thousands of events share a producer, a content item, a session; their pieces are encoded
-once and kept in caches of bounded size, so an event costs a look-up instead.
+The events of a session share all of it; `mapping` keeps the pieces, so an event costs a look-up.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridge_posthog.naming import Source
 from bridge_posthog.people import is_placeholder, shorten
-from bridge_posthog.tokens import below, dump
+from bridge_posthog.tokens import below, dump, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bridge.events import CData, Context, Producer
+    from bridge.events import Event
     from bridge_posthog.config import PostHogConfig
 
 __all__ = ["Piece", "Place", "Places", "Producers", "piece"]
@@ -63,19 +62,17 @@ class Producers:
         self._is_app = re.compile(config.app_producers).search
         self._bases = config.base_urls
 
-    def describe(
-        self, eid: str, ver: str, actor_type: str, channel: str, env: str, producer: Producer
-    ) -> tuple[Source, Piece]:
+    def describe(self, event: Event) -> tuple[Source, Piece]:
         """What is known of the source, and its properties."""
+        context, producer = event.context, event.context.pdata
         name, part, version = producer.id, producer.pid or "", producer.ver or ""
         app = bool(self._is_app(name.lower()) or self._is_app(part.lower()))
         base = self._bases.get(name) or (f"https://{name}" if name else "")
         properties = present(
-            eid=eid,
-            telemetry_version=ver,
-            actor_type=actor_type,
-            channel=channel,
-            env=env,
+            telemetry_version=event.ver,
+            actor_type=event.actor.type,
+            channel=context.channel,
+            env=context.env,
             producer_id=name,
             producer_pid=part,
         )
@@ -97,37 +94,24 @@ class Places:
     def __init__(self, config: PostHogConfig, hide: Callable[[str], str]) -> None:
         self._groups = config.groups
         self._hide = hide if config.pseudonym_key else None
-        self._cdata = {
-            source.partition(":")[2] for source in config.groups.values() if source.startswith("cdata:")
-        }
 
-    def more(self, context: Context) -> tuple[tuple[str, str], ...]:
-        """What of the context groups are made from, besides the channel."""
-        known = (("env", context.env), ("producer", context.pdata.id))
-        return known + tuple(
-            (f"cdata:{item.type}", item.id) for item in context.cdata or () if item.type in self._cdata
-        )
-
-    def asks_more(self) -> bool:
-        """Say whether groups are made from more than channel and object."""
-        return bool(self._cdata or {"env", "producer"} & set(self._groups.values()))
-
-    def describe(
-        self,
-        channel: str,
-        identifier: str | None,
-        kind: str | None,
-        version: str | None,
-        rollup: tuple[tuple[str, str], ...],
-        more: tuple[tuple[str, str], ...],
-    ) -> Place:
-        """The properties and groups; `rollup` holds the object's levels, `more` other sources of groups."""
-        name, label, levels = identifier or "", kind or "", dict(rollup)
+    def describe(self, event: Event) -> Place:
+        """The properties of the object, and the groups."""
+        context, thing = event.context, event.object
+        name, label = (thing.id or "", thing.type or "") if thing else ("", "")
+        levels = (thing.rollup or {}) if thing else {}
         if self._hide and label.lower() in PEOPLE and name:
             name = self._hide(name)
-        properties = present(object_id=name, object_type=label, object_version=version)
+        properties = present(object_id=name, object_type=label, object_version=thing.ver if thing else "")
         properties |= {f"object_rollup_{level}": levels[level] for level in LEVELS if levels.get(level)}
-        keys = {"channel": channel, f"object:{label}": name, "collection": levels.get("l1", ""), **dict(more)}
+        keys = {
+            "channel": context.channel,
+            "env": context.env,
+            "producer": context.pdata.id,
+            "collection": levels.get("l1", ""),
+            f"object:{label}": name,
+            **{f"cdata:{item.type}": item.id for item in context.cdata or ()},
+        }
         if label.lower() in CONTENT:
             keys["content"] = name
         groups = tuple(
@@ -140,13 +124,27 @@ class Places:
         return Place(piece(properties), groups)
 
 
-def correlate(cdata: tuple[CData, ...], tags: tuple[str, ...]) -> Piece:
-    """Properties `cdata_<type>` for each correlation, numbered where a type repeats, and `tags`."""
+def relate(context: bytes, tags: bytes) -> Piece:
+    """`cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`.
+
+    Both arguments as they stand in the event; in the context, only what is of the right type counts.
+    """
     properties: dict[str, Any] = {}
-    for item in cdata:
-        if item.id and item.type:
-            name, count = below("cdata", item.type), 2
+    whole = load(context) or {}
+    for item in _listed(whole.get("cdata")):
+        kind, value = (item.get("type"), item.get("id")) if isinstance(item, dict) else (None, None)
+        if isinstance(kind, str) and isinstance(value, str) and kind and value:
+            name, count = below("cdata", kind), 2
             while name in properties:
-                name, count = f"{below('cdata', item.type)}_{count}", count + 1
-            properties[name] = item.id
-    return piece({**properties, "tags": tags} if tags else properties)
+                name, count = f"{below('cdata', kind)}_{count}", count + 1
+            properties[name] = value
+    levels = whole.get("rollup")
+    for level in LEVELS if isinstance(levels, dict) else ():
+        if isinstance(levels.get(level), str) and levels[level]:
+            properties[f"context_rollup_{level}"] = levels[level]
+    labels = [label for label in _listed(load(tags)) if isinstance(label, str) and label]
+    return piece({**properties, "tags": labels} if labels else properties)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -18,11 +18,13 @@ import msgspec
 __all__ = [
     "Draft",
     "Members",
+    "StrictDraft",
     "below",
     "elements",
     "load",
     "members",
     "number",
+    "prefix",
     "readable",
     "snake",
     "tame",
@@ -37,7 +39,9 @@ MAX_PROPERTIES: Final = 250
 LONGEST_NAME: Final = 100
 LONGEST_PLAIN: Final = 300  # digits that fit a double for sure
 BLANK: Final = 2  # the quotes of an empty text
+LONGEST_BLANK: Final = 8
 QUOTE, OBJECT, ARRAY, NULL = b'"{[n'
+CONTAINERS: Final = frozenset((OBJECT, ARRAY))
 DIGITS: Final = frozenset(b"-0123456789")
 
 dump = msgspec.json.Encoder().encode
@@ -48,6 +52,7 @@ objects = msgspec.json.Decoder(list[Members]).decode
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"[\W_]+")
+_RUN = re.compile(rb"[0-9]{6}")  # what remains of a longer number in every fiftieth byte
 _LONG = re.compile(rb"[0-9]{%d}" % LONGEST_PLAIN)
 # Every escape of JSON is consumed from the left, so a pair of surrogates is seen as a pair,
 # and an escaped backslash never as the beginning of another escape.
@@ -80,23 +85,15 @@ def prefix(name: str) -> bytes:
 _prefix = lru_cache(maxsize=8_192)(prefix)
 
 
-class Draft:
-    """The properties so far, as `pieces` of JSON that each begin with a comma."""
+class Draft(list[bytes]):
+    """The properties so far: pieces of JSON, each member with a comma before it."""
 
-    __slots__ = ("_more", "_names", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self._names: set[str] | None = None  # most events need none
-        self._more: dict[str, bytes] | None = None
+    _names: set[str] | None = None
+    _more: dict[str, bytes] | None = None
 
     def add(self, name: str, value: Any) -> None:
         """Add a property of ours."""
-        self.pieces += (_prefix(name), dump(value))
-
-    def splice(self, name: str, token: bytes) -> None:
-        """Add a property whose value is JSON already."""
-        self.pieces += (_prefix(name), token)
+        self += (_prefix(name), dump(value))
 
     def spill(self, name: str, token: bytes, depth: int = 1) -> None:
         """Add what no rule knows; the keys of an object become properties, down to `MAX_DEPTH` levels."""
@@ -106,11 +103,12 @@ class Draft:
                 self._put(name, token)
         elif first == OBJECT and depth < MAX_DEPTH:
             for key, value in members(token).items():
-                self.spill(below(name, key), bytes(value), depth + 1)
-        elif first == OBJECT or first == ARRAY:
-            if not is_empty(token):
-                self._put(name, tame(token))
-        elif first != NULL and (plain := token if token.isalpha() else number(token)):
+                under = _below(name, key) if len(key) < LONGEST_NAME else below(name, key)
+                self.spill(under, bytes(value), depth + 1)
+        elif first in CONTAINERS:
+            if len(token) > LONGEST_BLANK or not is_empty(token):
+                self._put(name, self.whole(token))
+        elif first != NULL and (plain := token if token.isalpha() else ranged(token)):
             self._put(name, plain)
 
     def _put(self, name: str, token: bytes) -> None:
@@ -126,14 +124,26 @@ class Draft:
             self._more = self._more or {}
             self._more[free] = token
             return
-        self.pieces += (_prefix(free) if len(free) <= LONGEST_NAME else prefix(free), token)
+        self += (_prefix(free) if len(free) <= LONGEST_NAME else prefix(free), token)
 
-    def close(self) -> list[bytes]:
-        """The pieces, with what was one property too many inside `edata_more`."""
-        if self._more:
-            rest = b"".join(prefix(name) + token for name, token in self._more.items())
-            self.pieces.append(b',"edata_more":{%b}' % rest[1:])
-        return self.pieces
+    def whole(self, token: bytes) -> bytes:
+        """A list or object that stays one, as this draft's reader takes it."""
+        return token
+
+    def rest(self) -> bytes:
+        """What was one property too many, inside `edata_more`."""
+        if self._more is None:
+            return b""
+        pairs = b"".join(prefix(name) + token for name, token in self._more.items())
+        return b',"edata_more":{%b}' % pairs[1:]
+
+
+class StrictDraft(Draft):
+    """A draft for a parser that refuses what JSON allows; it looks into lists and objects."""
+
+    def whole(self, token: bytes) -> bytes:
+        """The same, with numbers in range and its depth bounded."""
+        return tame(token)
 
 
 def is_empty(token: bytes) -> bool:
@@ -148,14 +158,17 @@ def text(token: bytes) -> bytes | None:
         return token
     if first in (OBJECT, ARRAY, NULL):
         return None
-    plain = token if token.isalpha() else number(token)
+    plain = token if token.isalpha() else ranged(token)
     return None if plain is None else b'"%b"' % plain
+
+
+def ranged(token: bytes) -> bytes | None:
+    """A number as it stands, if it fits a double."""
+    return token if figure(token) is not None else None
 
 
 def number(token: bytes) -> bytes | None:
     """A number, or a text that is one, as a token; None for anything else, and beyond a double."""
-    if token[0] in DIGITS and len(token) <= LONGEST_PLAIN and b"e" not in token and b"E" not in token:
-        return token
     value = figure(token)
     return None if value is None else dump(value)
 
@@ -173,8 +186,8 @@ def figure(token: bytes) -> float | None:
 
 
 def tame(token: bytes) -> bytes:
-    """An array or object that stays one: no `$` before keys, numbers in range, depth bounded."""
-    if b"$" in token or token.count(b"{") + token.count(b"[") > MAX_NESTING or not _in_range(token):
+    """An array or object that stays one, fit for a strict parser: numbers in range, depth bounded."""
+    if token.count(b"{") + token.count(b"[") > MAX_NESTING or not _in_range(token):
         return _tamed(token, 0)
     return token
 
@@ -185,19 +198,16 @@ def _in_range(token: bytes) -> bool:
         load(token)
     except msgspec.ValidationError:
         return False
-    return len(token) <= LONGEST_PLAIN or not _LONG.search(token)
+    return len(token) <= LONGEST_PLAIN or not (_RUN.search(token[::50]) and _LONG.search(token))
 
 
 def _tamed(token: bytes, depth: int) -> bytes:
     first = token[0]
     if first not in (OBJECT, ARRAY):
-        return token if first == QUOTE or token.isalpha() else number(token) or b"null"
+        return token if first == QUOTE or token.isalpha() else ranged(token) or b"null"
     if depth >= MAX_NESTING:
         return dump(token.decode())
     if first == ARRAY:
         return b"[%b]" % b",".join(_tamed(bytes(item), depth + 1) for item in elements(token))
-    pairs = (
-        dump(key.lstrip("$") or "key") + b":" + _tamed(bytes(value), depth + 1)
-        for key, value in members(token).items()
-    )
+    pairs = (dump(key) + b":" + _tamed(bytes(value), depth + 1) for key, value in members(token).items())
     return b"{%b}" % b",".join(pairs)

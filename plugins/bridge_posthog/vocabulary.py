@@ -14,21 +14,22 @@ from bridge_posthog.rules import (
     as_columns,
     as_flag,
     as_items,
-    as_list,
     as_lower,
     as_measurement,
     as_merged,
-    as_object,
-    as_object_of,
     as_pairs,
+    as_spilled,
     as_start_duration,
-    as_texts,
     as_time,
     as_upper,
     as_visits,
+    list_rule,
     made_rule,
+    nested_rule,
     number_rule,
+    object_rule,
     text_rule,
+    texts_rule,
 )
 
 if TYPE_CHECKING:
@@ -42,88 +43,76 @@ _DURATION = number_rule("duration_seconds")
 
 def _target(identifier: str) -> Rule:
     parent = {"id": text_rule("target_parent_id"), "type": text_rule("target_parent_type")}
-    return made_rule(
+    return nested_rule(
         "target",
-        as_object_of(
-            {
-                "id": text_rule(identifier),
-                "ver": text_rule("target_version"),
-                "type": text_rule("target_type"),
-                "parent": made_rule("target_parent", as_object_of(parent)),
-            }
-        ),
+        {
+            "id": text_rule(identifier),
+            "ver": text_rule("target_version"),
+            "type": text_rule("target_type"),
+            "parent": nested_rule("target_parent", parent),
+        },
     )
 
 
-_PLUGIN = made_rule(
+_PLUGIN = nested_rule(
     "plugin",
-    as_object_of(
-        {
-            "id": text_rule("plugin_id"),
-            "ver": text_rule("plugin_version"),
-            "category": text_rule("plugin_category"),
-        }
-    ),
+    {
+        "id": text_rule("plugin_id"),
+        "ver": text_rule("plugin_version"),
+        "category": text_rule("plugin_category"),
+    },
 )
-_DEVICE = made_rule(
+_DEVICE = nested_rule(
     "dspec",
-    as_object_of(
-        {
-            "os": text_rule("$os"),
-            "make": text_rule("$device_manufacturer"),
-            "id": text_rule("device_id"),
-            "mem": made_rule("device_memory", as_measurement),
-            "idisk": made_rule("device_internal_disk", as_measurement),
-            "edisk": made_rule("device_external_disk", as_measurement),
-            "scrn": made_rule("device_screen", as_measurement),
-            "camera": text_rule("device_camera"),
-            "cpu": text_rule("device_cpu"),
-            "sims": made_rule("device_sims", as_measurement),
-            "cap": made_rule("device_capabilities", as_texts),
-        }
-    ),
+    {
+        "os": text_rule("$os"),
+        "make": text_rule("$device_manufacturer"),
+        "id": text_rule("device_id"),
+        "mem": made_rule("device_memory", as_measurement),
+        "idisk": made_rule("device_internal_disk", as_measurement),
+        "edisk": made_rule("device_external_disk", as_measurement),
+        "scrn": made_rule("device_screen", as_measurement),
+        "camera": text_rule("device_camera"),
+        "cpu": text_rule("device_cpu"),
+        "sims": made_rule("device_sims", as_measurement),
+        "cap": texts_rule("device_capabilities"),
+    },
 )
-_BROWSER = made_rule(
+_BROWSER = nested_rule(
     "uaspec",
-    as_object_of(
-        {
-            "agent": text_rule("$browser"),
-            "ver": text_rule("$browser_version"),
-            "system": text_rule("browser_system"),
-            "platform": text_rule("browser_platform"),
-            "raw": text_rule("$raw_user_agent"),
-        }
-    ),
+    {
+        "agent": text_rule("$browser"),
+        "ver": text_rule("$browser_version"),
+        "system": text_rule("browser_system"),
+        "platform": text_rule("browser_platform"),
+        "raw": text_rule("$raw_user_agent"),
+    },
 )
-_QUESTION = made_rule(
+_QUESTION = nested_rule(
     "item",
-    as_object_of(
-        {
-            "id": text_rule("question_id"),
-            "type": text_rule("question_type"),
-            "title": text_rule("question_title"),
-            "desc": text_rule("question_description"),
-            "uri": text_rule("question_uri"),
-            "maxscore": number_rule("max_score"),
-            "exlength": number_rule("expected_seconds"),
-            "params": made_rule("question_params", as_list),
-            "mc": made_rule("question_concepts", as_texts),
-            "mmc": made_rule("question_misconceptions", as_texts),
-        }
-    ),
+    {
+        "id": text_rule("question_id"),
+        "type": text_rule("question_type"),
+        "title": text_rule("question_title"),
+        "desc": text_rule("question_description"),
+        "uri": text_rule("question_uri"),
+        "maxscore": number_rule("max_score"),
+        "exlength": number_rule("expected_seconds"),
+        "params": list_rule("question_params"),
+        "mc": texts_rule("question_concepts"),
+        "mmc": texts_rule("question_misconceptions"),
+    },
 )
-_ERROR_OBJECT = made_rule(
+_ERROR_OBJECT = nested_rule(
     "object",
-    as_object_of(
-        {
-            "id": text_rule("error_object_id"),
-            "type": text_rule("error_object_type"),
-            "ver": text_rule("error_object_version"),
-            "subtype": text_rule("error_object_subtype"),
-            "name": text_rule("error_object_name"),
-            "code": text_rule("error_object_code"),
-        }
-    ),
+    {
+        "id": text_rule("error_object_id"),
+        "type": text_rule("error_object_type"),
+        "ver": text_rule("error_object_version"),
+        "subtype": text_rule("error_object_subtype"),
+        "name": text_rule("error_object_name"),
+        "code": text_rule("error_object_code"),
+    },
 )
 _ACTIVITY = {"type": text_rule("activity_type"), "mode": text_rule("mode"), "pageid": _PAGE}
 _JOB = {
@@ -143,8 +132,8 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "END": {
         **_ACTIVITY,
         "duration": _DURATION,
-        "summary": made_rule("summary", as_columns),
-        "summaryList": made_rule("summary", as_columns),
+        "summary": made_rule("summary", as_columns("summary")),
+        "summaryList": made_rule("summary", as_columns("summary")),
     },
     "IMPRESSION": {
         "type": text_rule("page_type"),
@@ -162,6 +151,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "duration": _DURATION,
         "target": _target("target_id"),
         "plugin": _PLUGIN,
+        "extra": made_rule("edata_extra", as_spilled("edata_extra")),
     },
     "ASSESS": {
         "item": _QUESTION,
@@ -190,7 +180,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     "AUDIT": {
         "type": text_rule("audit_type"),
-        "props": made_rule("changed_fields", as_texts),
+        "props": texts_rule("changed_fields"),
         "state": text_rule("state"),
         "prevstate": text_rule("previous_state"),
         "duration": _DURATION,
@@ -199,9 +189,9 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "type": text_rule("search_type"),
         "query": text_rule("query"),
         "size": number_rule("results_count"),
-        "filters": made_rule("filters", as_object),
-        "sort": made_rule("sort", as_object),
-        "topn": made_rule("top_results", as_list),
+        "filters": object_rule("filters"),
+        "sort": object_rule("sort"),
+        "topn": list_rule("top_results"),
         "correlationid": text_rule("correlation_id"),
     },
     "ERROR": {
@@ -222,7 +212,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "METRICS": {
         "system": text_rule("metrics_system"),
         "subsystem": text_rule("metrics_subsystem"),
-        "metrics": made_rule("metric", as_pairs("metric", "value")),
+        "metrics": made_rule("metric", as_pairs("metric", "metric", "value")),
     },
     "SUMMARY": {
         "type": text_rule("summary_type"),
@@ -232,7 +222,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "timespent": _DURATION,
         "pageviews": number_rule("pageview_count"),
         "interactions": number_rule("interaction_count"),
-        "extra": made_rule("extra", as_pairs("id", "value")),
+        "extra": made_rule("extra", as_pairs("extra", "id", "value")),
     },
     "JOB_START": _JOB,
     "JOB_LOG": _JOB,

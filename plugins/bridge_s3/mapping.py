@@ -104,8 +104,10 @@ def _server_times(events: Sequence[Event]) -> list[float]:
 
 
 def _server_time(event: Event) -> float:
-    """`syncts`, else `@timestamp`, as Sunbird's Secor jobs do it; else the event's record time."""
-    return moment(event.syncts) or moment(event.timestamp) or event.record_time()
+    """`syncts`, else `@timestamp`, as Secor at Sunbird does it; else the journal's time, or the device's."""
+    if event.syncts is None and event.timestamp is None:
+        return event.received or event.ets
+    return moment(event.syncts) or moment(event.timestamp) or event.received or event.ets
 
 
 def moment(value: Any) -> float | None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from bridge.events import Object
 from bridge.sinks import Pack
 from bridge_s3.formats import Format
 from bridge_s3.mapping import LAST, moment
@@ -30,17 +32,48 @@ ROW_GROUP = 128 * 1024
 LEVELS: Mapping[str, int] = {"zstd": 3}
 
 TEXT = arrow.string()
+TEXTS = arrow.list_(TEXT)
 TIME = arrow.timestamp("ms", tz="UTC")
 CORRELATION = arrow.struct([("type", TEXT), ("id", TEXT)])
 LEVEL_NAMES = ("l1", "l2", "l3", "l4")
 EDATA_NAMES = ("type", "subtype", "id", "pageid")
 
 
+class _Rollup(msgspec.Struct):
+    """`context.rollup`: the places in the tenant's hierarchy."""
+
+    l1: Any = None
+    l2: Any = None
+    l3: Any = None
+    l4: Any = None
+
+
+class _Context(msgspec.Struct):
+    """The part of the context that an event's typed head leaves out."""
+
+    rollup: _Rollup | None = None
+
+
 class _Inner(msgspec.Struct):
     """The parts of an event that its typed head leaves out."""
 
     edata: msgspec.Raw = msgspec.Raw(b"{}")
-    context: Any = None
+    context: _Context | None = None
+
+
+class _Loose(msgspec.Struct):
+    """The same of an event whose context is not what it should be."""
+
+    edata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Edata(msgspec.Struct):
+    """The keys of `edata` that have columns of their own."""
+
+    type: Any = None
+    subtype: Any = None
+    id: Any = None
+    pageid: Any = None
 
 
 class _Row(NamedTuple):
@@ -48,63 +81,66 @@ class _Row(NamedTuple):
 
     event: Event
     edata: bytes
-    keys: dict[str, Any]
-    rollup: dict[str, Any]
+    keys: _Edata
+    object: Object
+    object_rollup: Mapping[str, Any]
+    rollup: _Rollup
 
+
+_inner = msgspec.json.Decoder(_Inner).decode
+_loose = msgspec.json.Decoder(_Loose).decode
+_keys = msgspec.json.Decoder(_Edata).decode
+NOTHING = Object()
 
 Column = tuple[str, Any, "Callable[[_Row], Any]"]
 
 
 def _columns() -> list[Column]:
     columns: list[Column] = [
-        ("mid", TEXT, lambda row: row.event.mid),
-        ("eid", TEXT, lambda row: row.event.eid),
+        ("mid", TEXT, attrgetter("event.mid")),
+        ("eid", TEXT, attrgetter("event.eid")),
         ("ets", TIME, lambda row: _time(row.event.ets)),
         ("syncts", TIME, lambda row: _time(moment(row.event.syncts))),
         ("record_time", TIME, lambda row: _time(row.event.record_time())),
-        ("ver", TEXT, lambda row: row.event.ver),
-        ("actor_id", TEXT, lambda row: row.event.actor.id),
-        ("actor_type", TEXT, lambda row: row.event.actor.type),
-        ("channel", TEXT, lambda row: row.event.context.channel),
-        ("pdata_id", TEXT, lambda row: row.event.context.pdata.id),
-        ("pdata_pid", TEXT, lambda row: row.event.context.pdata.pid),
-        ("pdata_ver", TEXT, lambda row: row.event.context.pdata.ver),
-        ("env", TEXT, lambda row: row.event.context.env),
-        ("sid", TEXT, lambda row: row.event.context.sid),
-        ("did", TEXT, lambda row: row.event.context.did),
-        ("object_id", TEXT, lambda row: row.event.object and row.event.object.id),
-        ("object_type", TEXT, lambda row: row.event.object and row.event.object.type),
-        ("object_ver", TEXT, lambda row: row.event.object and row.event.object.ver),
+        ("ver", TEXT, attrgetter("event.ver")),
+        ("actor_id", TEXT, attrgetter("event.actor.id")),
+        ("actor_type", TEXT, attrgetter("event.actor.type")),
+        ("channel", TEXT, attrgetter("event.context.channel")),
+        ("pdata_id", TEXT, attrgetter("event.context.pdata.id")),
+        ("pdata_pid", TEXT, attrgetter("event.context.pdata.pid")),
+        ("pdata_ver", TEXT, attrgetter("event.context.pdata.ver")),
+        ("env", TEXT, attrgetter("event.context.env")),
+        ("sid", TEXT, attrgetter("event.context.sid")),
+        ("did", TEXT, attrgetter("event.context.did")),
+        ("object_id", TEXT, attrgetter("object.id")),
+        ("object_type", TEXT, attrgetter("object.type")),
+        ("object_ver", TEXT, attrgetter("object.ver")),
     ]
     columns += [(f"object_rollup_{name}", TEXT, _object_level(name)) for name in LEVEL_NAMES]
-    columns += [(f"rollup_{name}", TEXT, _level(name)) for name in LEVEL_NAMES]
-    columns += [
-        ("cdata", arrow.list_(CORRELATION), _correlations),
-        ("tags", arrow.list_(TEXT), lambda row: row.event.tags),
-    ]
-    columns += [(f"edata_{name}", TEXT, _edata_key(name)) for name in EDATA_NAMES]
-    return [*columns, ("edata", TEXT, lambda row: row.edata.decode())]
+    columns += [(f"rollup_{name}", TEXT, _text(f"rollup.{name}")) for name in LEVEL_NAMES]
+    columns += [("cdata", arrow.list_(CORRELATION), _correlations), ("tags", TEXTS, attrgetter("event.tags"))]
+    columns += [(f"edata_{name}", TEXT, _text(f"keys.{name}")) for name in EDATA_NAMES]
+    return [*columns, ("edata", TEXT, attrgetter("edata"))]
 
 
 def _object_level(name: str) -> Callable[[_Row], Any]:
-    return lambda row: _text(((row.event.object and row.event.object.rollup) or {}).get(name))
+    return lambda row: row.object_rollup.get(name)
 
 
-def _level(name: str) -> Callable[[_Row], Any]:
-    return lambda row: _text(row.rollup.get(name))
+def _text(path: str) -> Callable[[_Row], str | None]:
+    """The value at `path` where it is text: nothing has checked these keys."""
+    value_of = attrgetter(path)
+
+    def text(row: _Row) -> str | None:
+        value = value_of(row)
+        return value if type(value) is str else None
+
+    return text
 
 
-def _edata_key(name: str) -> Callable[[_Row], Any]:
-    return lambda row: _text(row.keys.get(name))
-
-
-def _correlations(row: _Row) -> list[dict[str, str]] | None:
+def _correlations(row: _Row) -> list[tuple[str, str]] | None:
     found = row.event.context.cdata
-    return None if found is None else [{"type": item.type, "id": item.id} for item in found]
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return None if found is None else [(item.type, item.id) for item in found]
 
 
 def _time(value: float | None) -> int | None:
@@ -163,10 +199,18 @@ class Rows(Format):
 
 
 def _row(event: Event, line: bytes) -> _Row:
-    inner = msgspec.json.decode(line, type=_Inner)
-    edata = bytes(inner.edata)
-    keys = msgspec.json.decode(edata)
-    rollup = inner.context.get("rollup") if isinstance(inner.context, dict) else None
-    return _Row(
-        event, edata, keys if isinstance(keys, dict) else {}, rollup if isinstance(rollup, dict) else {}
-    )
+    try:
+        inner = _inner(line)
+        rollup = inner.context and inner.context.rollup
+        edata = bytes(inner.edata)
+    except msgspec.ValidationError:
+        rollup, edata = None, bytes(_loose(line).edata)
+    thing = event.object or NOTHING
+    return _Row(event, edata, _named(edata), thing, thing.rollup or {}, rollup or _Rollup())
+
+
+def _named(edata: bytes) -> _Edata:
+    try:
+        return _keys(edata)
+    except msgspec.ValidationError:
+        return _Edata()

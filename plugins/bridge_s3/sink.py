@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from operator import attrgetter
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
-from bridge.errors import PluginError, SetupError
+from bridge.errors import PluginError, RecutError, SetupError
 from bridge.sinks import DELIVERED, DUPLICATE, Batch, BatchLimits, ObjectSink, Outcome, Pack, Span
 from bridge_s3.bucket import Bucket, neighbours, open_bucket
 from bridge_s3.config import S3Config
@@ -42,12 +43,14 @@ class S3Sink(ObjectSink[S3Config]):
     def __init__(self, config: S3Config) -> None:
         super().__init__(config)
         if config.layout == "secor":
-            self.limits = SECOR_LIMITS  # type: ignore[misc] # a class attribute that one layout overrides
+            self.limits = SECOR_LIMITS
         self._grouper = Grouper(config)
         self._form: Format | None = None
         self._open: Bucket | None = None
         self._proven = False
+        self._turn = Lock()
         self._ends: dict[str, int] = {}
+        self._recuts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._format()
@@ -84,10 +87,10 @@ class S3Sink(ObjectSink[S3Config]):
             if self.config.guarantee == "at-least-once":
                 return batch.all(self._replace(sealed))
             return batch.all(self._write(make_plan(sealed, span, self.config.generation), sealed))
+        except RecutError as error:
+            raise self._unreachable(span, error.end) or error from None
         except DigestError as error:
-            if batch.attempt > 1:
-                raise SetupError(f"{error}, again") from None
-            raise
+            raise SetupError(f"{error}, again") if batch.attempt > 1 else error from None
 
     def check(self) -> str:
         """Say whether the archive can be reached and listed; changes nothing."""
@@ -127,15 +130,36 @@ class S3Sink(ObjectSink[S3Config]):
         return DELIVERED
 
     def _write(self, plan: Plan, sealed: Sequence[Sealed]) -> Outcome:
+        if not self._turn.acquire(blocking=False):
+            raise SetupError("ranges must be written one after the other: leave max_in_flight at 1")
+        try:
+            return self._write_alone(plan, sealed)
+        finally:
+            self._turn.release()
+
+    def _write_alone(self, plan: Plan, sealed: Sequence[Sealed]) -> Outcome:
         bucket = self._bucket()
         around = self._look(bucket, plan)
         bodies = {item.key: item.parts for item in sealed}
         receipt = write_chunk(bucket, plan_key(plan.stream, plan.start), plan, bodies, proven=self._proven)
         self._proven = True
+        self._recuts.pop(plan.stream, None)
         self._ends.pop(plan.stream, None)
         if receipt.planned and around.after is None:
             self._ends[plan.stream] = plan.end
         return DELIVERED if receipt.planned or receipt.written else DUPLICATE
+
+    def _unreachable(self, span: Span, end: int) -> SetupError | None:
+        """What is wrong if the journal was read up to a planned end before, and does not get there.
+
+        Said every other time only, so that a journal that has grown meanwhile is read again.
+        """
+        if self._recuts.pop(span.stream, None) == end and span.end < end:
+            return SetupError(
+                f"{span.stream} was planned up to {end}, but ends at {span.end}: is this another journal?"
+            )
+        self._recuts[span.stream] = end
+        return None
 
     def _look(self, bucket: Bucket, plan: Plan) -> Neighbours:
         """What is planned around a range; nothing is, behind the one this process planned last."""

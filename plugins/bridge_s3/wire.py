@@ -100,6 +100,7 @@ def _sha256(parts: Sequence[bytes]) -> str:
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9_.]{1,64})</Code>")
 _OS_ERROR = re.compile(r"os error (\d{1,4})")
+_SOURCES = re.compile(r"source: ([A-Z][A-Za-z]{2,40})\b")
 _TLS = re.compile(r"certificate|InvalidContentType|HandshakeFailure|UnknownIssuer", re.IGNORECASE)
 
 SETUP_KINDS = frozenset(
@@ -188,7 +189,9 @@ def _kind(error: Exception, text: str) -> str:
     if "kind: Connect" in text or "error sending request" in text:
         return "no connection"
     number = _first(_OS_ERROR, text)
-    return f"{type(error).__name__}" + (f", os error {number}" if number else "")
+    return " ".join(
+        [type(error).__name__, *_SOURCES.findall(text)[:4], *([f"os error {number}"] if number else [])]
+    )
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -96,6 +96,8 @@ ACCEPTED = {
     ),
     "a key named as our own field": PLAIN[:-1] + b',"raw":7,"raw ()":"AAAA","received":7}',
     "a key that hides as our own field": PLAIN[:-1] + b',"raw ()":{"a":[1e999]},"received ()":7}',
+    "a key that hides as when we received it": PLAIN[:-1] + b',"received ()":7}',
+    "a key that hides as our bytes": PLAIN[:-1] + b',"raw ()":"AAAA"}',
     "brackets in strings": with_extra(b'{"a":"' + b'[{\\"[{' * 2000 + b'"}'),
     "a mebibyte": encode(make_event("EXDATA", {"edata.data": "x" * 1_040_000})),
 }

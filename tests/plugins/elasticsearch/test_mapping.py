@@ -179,6 +179,13 @@ def test_all_of_edata_can_be_copied_for_searching(event, parse):
     assert document == one.document
 
 
+def test_the_copy_for_searching_leaves_out_what_no_index_takes(event):
+    one = event("LOG", {"edata.params": [{"short": "s", "long": "x" * 40_000}]})
+    document = json.loads(mapped(one, search_all_edata=True).split(b"\n")[1])
+    assert document["edata"] == one.document["edata"]
+    assert document["edata_all"]["params"] == [{"short": "s", "long": None}]
+
+
 def test_an_edata_all_of_the_event_s_own_gives_way(event, parse):
     one = event("LOG", edata_all="mine")
     source = mapped(one, search_all_edata=True).split(b"\n")[1]

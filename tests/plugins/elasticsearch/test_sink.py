@@ -297,7 +297,7 @@ def test_setup_says_what_the_product_refused(server, open_sink, reply_problem):
 
 def test_setup_refuses_a_product_that_is_too_old(server, open_sink, reply_json):
     server.script = [reply_json({"version": {"number": "6.8.23"}})]
-    with pytest.raises(SetupError, match=r"7\.13 is the oldest"):
+    with pytest.raises(SetupError, match=r"7\.17 is the oldest"):
         open_sink().setup()
 
 

@@ -155,6 +155,7 @@ def test_a_fault_of_the_server_s_program_does_not_stop_the_stream():
             "failed to parse date field  with format",
         ),
         ('For input string: "Asha 98"', "For input string:"),
+        ('Unexpected end-of-input\n at [Source: (byte[])"{"n":"Asha"; line: 1]', "Unexpected end-of-input"),
     ],
 )
 def test_values_of_the_event_stay_out_of_reasons(reason, kept):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.events import decode
+from bridge.events import Decoder, Level
 from bridge.sinks import Batch, Span
 from bridge.testing import ABSENT, encode, make_event
 from bridge_s3 import S3Config, S3Sink
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 NOON = 1_787_313_600_000  # 2026-08-21T12:00:00Z
 HOUR = 3_600_000
 STREAM = "telemetry/3"
+ENVELOPE = Decoder(Level.ENVELOPE)  # what real devices send, sound or not
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def model():
 def event_at(position: int, eid: str = "INTERACT", syncts: object = NOON, **changes: object) -> Event:
     """The event at a position of the journal: the same whenever and by whomever it is read."""
     server = {} if syncts is ABSENT else {"syncts": syncts}
-    return decode(encode(make_event(eid, {"mid": f"m-{position}", **server, **changes})))
+    return ENVELOPE.event(encode(make_event(eid, {"mid": f"m-{position}", **server, **changes})))
 
 
 @pytest.fixture
@@ -46,7 +50,9 @@ def event():
     return event_at
 
 
-def batch_of(sink: S3Sink, events: Sequence[Event], start: int, stream: str = STREAM, attempt: int = 1) -> Batch:
+def batch_of(
+    sink: S3Sink, events: Sequence[Event], start: int, stream: str = STREAM, attempt: int = 1
+) -> Batch:
     """What the host hands over: the events packed in runs of 100."""
     packs = []
     for begin in range(0, len(events), 100):
@@ -61,7 +67,7 @@ def batch():
     return batch_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def journal():
     """Positions 0 to 999 of one stream; one event a minute, from noon."""
     return [event_at(position, syncts=NOON + position * 60_000) for position in range(1_000)]
@@ -96,3 +102,20 @@ def tree(folder):
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
     return read
+
+
+@pytest.fixture
+def contents(tree):
+    """How often each mid is in the archive."""
+
+    def count() -> Counter[str]:
+        bodies = [gzip.decompress(body) for key, body in tree().items() if key.startswith("data/")]
+        return Counter(json.loads(line)["mid"] for body in bodies for line in body.splitlines())
+
+    return count
+
+
+@pytest.fixture
+def mids():
+    """The mids of a range of positions, each once."""
+    return lambda start, end: Counter(f"m-{position}" for position in range(start, end))

@@ -132,7 +132,7 @@ class World(NamedTuple):
     owners: tuple[Owner, ...]
 
 
-class Violation(AssertionError):
+class BrokenPromiseError(AssertionError):
     """The archive lost events, holds them twice, or an owner is stuck."""
 
 
@@ -207,7 +207,7 @@ class Model:
             yield self._with(world._replace(committed=owner.end), index, Owner(owner.end))
             yield self._with(world, index, Owner(owner.end))  # or the commit is lost
         else:
-            raise Violation(f"stuck: {detail}")
+            raise BrokenPromiseError(f"stuck: {detail}")
 
     def _store_moves(self, world: World, index: int, owner: Owner, request: Request) -> Iterator[World]:
         objects = dict(world.objects)
@@ -244,14 +244,14 @@ class Model:
                 for line in body.split():
                     times[int(line)] += 1
         if self._strict and max(times) > 1:
-            raise Violation(f"duplicate: position {times.index(max(times))} in {world.objects}")
+            raise BrokenPromiseError(f"duplicate: position {times.index(max(times))} in {world.objects}")
         for position in range(world.committed):
             if times[position] == 0 and position != self._content.filtered:
-                raise Violation(f"loss: position {position} is committed and not stored")
+                raise BrokenPromiseError(f"loss: position {position} is committed and not stored")
 
 
 def explore(write: Write, content: Content, owners: int = 2, *, strict: bool = True) -> int:
-    """Visit every reachable world; returns how many there are. Raises `Violation`."""
+    """Visit every reachable world; returns how many there are. Raises `BrokenPromiseError`."""
     model = Model(write, content, strict=strict)
     first = model.begin(owners)
     seen = {first}
@@ -268,8 +268,10 @@ def explore(write: Write, content: Content, owners: int = 2, *, strict: bool = T
     return len(seen)
 
 
-def wander(write: Write, content: Content, owners: int, steps: int, seed: int, *, strict: bool = True) -> World:
-    """Take random steps, then let one owner finish alone; returns where that ended. Raises `Violation`."""
+def wander(
+    write: Write, content: Content, owners: int, steps: int, seed: int, *, strict: bool = True
+) -> World:
+    """Take random steps, then let one owner finish alone; returns where that ended."""
     model = Model(write, content, strict=strict)
     chance = random.Random(seed)
     world = model.begin(owners)

@@ -78,13 +78,17 @@ def test_nothing_is_left_behind(folder, tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x"]
 
 
-def test_an_object_is_on_disk_before_it_has_its_name_and_the_name_before_it_is_acknowledged(folder, monkeypatch):
+def test_an_object_is_on_disk_before_it_has_its_name_and_the_name_before_it_is_acknowledged(
+    folder, monkeypatch
+):
     steps = []
     sync, link = os.fsync, os.link
 
     def fsync(handle):
         kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
-        steps.append(f"{kind} {Path(os.readlink(f'/proc/self/fd/{handle}')).name}" if kind == "folder" else kind)
+        steps.append(
+            f"{kind} {Path(f'/proc/self/fd/{handle}').readlink().name}" if kind == "folder" else kind
+        )
         sync(handle)
 
     folder.create("x/0", [b"makes the folders"])
@@ -98,10 +102,14 @@ def test_new_folders_are_made_durable_up_to_the_first_old_one(folder, tmp_path, 
     synced = []
     sync = os.fsync
     monkeypatch.setattr(
-        os, "fsync", lambda handle: synced.append(Path(os.readlink(f"/proc/self/fd/{handle}"))) or sync(handle)
+        os,
+        "fsync",
+        lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink()) or sync(handle),
     )
     folder.create("x/y/z", [b"1"])
-    assert {tmp_path, tmp_path / "a", tmp_path / "a/b", tmp_path / "a/b/x", tmp_path / "a/b/x/y"} <= set(synced)
+    assert {tmp_path, tmp_path / "a", tmp_path / "a/b", tmp_path / "a/b/x", tmp_path / "a/b/x/y"} <= set(
+        synced
+    )
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a//b", ".", "a/\0"])

@@ -23,7 +23,9 @@ def test_joined_gzip_packs_are_one_file_for_the_standard_library():
 
 
 def test_joined_zstd_packs_are_one_file_for_zstandard():
-    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(b"".join(packs("zstd"))), read_across_frames=True)
+    reader = zstandard.ZstdDecompressor().stream_reader(
+        io.BytesIO(b"".join(packs("zstd"))), read_across_frames=True
+    )
     assert reader.read() == TEXT
 
 

@@ -9,7 +9,22 @@ from hypothesis import strategies as st
 from bridge_s3.keys import Naming, Stream, plan_folder, plan_key, plan_start, segment
 
 ANY_TEXT = st.text() | st.text(st.characters())  # lone surrogates too
-HOSTILE = ["", ".", "..", "/", "a/b", "\\", "\0", "\n", "%2e%2e", "../../etc/passwd", "a" * 5_000, "आ" * 500, "~", "\ud800"]
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "/",
+    "a/b",
+    "\\",
+    "\0",
+    "\n",
+    "%2e%2e",
+    "../../etc/passwd",
+    "a" * 5_000,
+    "आ" * 500,
+    "~",
+    "\ud800",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -89,7 +104,9 @@ def test_plans_of_streams_with_and_without_partition_lie_in_folders_of_their_own
     assert not plan_folder("t/3").startswith(plan_folder("t"))
 
 
-@pytest.mark.parametrize("key", ["_chunks/conditions.json", "_chunks/t/00000/1.json", "x", "_chunks/t/1.json.tmp"])
+@pytest.mark.parametrize(
+    "key", ["_chunks/conditions.json", "_chunks/t/00000/1.json", "x", "_chunks/t/1.json.tmp"]
+)
 def test_other_keys_are_no_plans(key):
     assert plan_start(key) is None
 

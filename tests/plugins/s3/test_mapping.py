@@ -57,9 +57,7 @@ def test_event_types_are_kept_apart_only_if_asked(event):
     assert grouper(partition_eid=True, partition_by="none").each(events) == ["eid=AUDIT", "eid=LOG"]
 
 
-@pytest.mark.parametrize(
-    ("time", "hour"), [("syncts", "12"), ("ets", "09"), ("record", "09")]
-)
+@pytest.mark.parametrize(("time", "hour"), [("syncts", "12"), ("ets", "09"), ("record", "09")])
 def test_the_time_that_decides_is_configured(event, time, hour):
     late = event(0, syncts=NOON, ets=NOON - 3 * HOUR)
     assert grouper(partition_time=time).common([late]) == f"dt=2026-08-21/hour={hour}"
@@ -78,7 +76,9 @@ def test_without_syncts_the_timestamp_counts_and_then_the_device(event):
     assert grouper().each([stamped, bare]) == ["dt=2026-08-21/hour=14", "dt=2026-08-21/hour=11"]
 
 
-@pytest.mark.parametrize("syncts", [0, -5, True, "soon", "", None, [], {}, 10**15, 10**300, 1e308, "9" * 5_000])
+@pytest.mark.parametrize(
+    "syncts", [0, -5, True, "soon", "", None, [], {}, 10**15, 10**300, 1e308, "9" * 5_000]
+)
 def test_a_senseless_syncts_falls_through(event, syncts):
     odd = event(0, syncts=syncts, ets=NOON)
     assert grouper().common([odd]) == "dt=2026-08-21/hour=12"

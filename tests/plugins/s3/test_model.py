@@ -27,7 +27,7 @@ def test_putting_the_first_plan_twice_changes_nothing(model):
 
 def test_three_owners_keep_the_chain(model):
     content = model.Content(3 if PROOF else 2, groups=1, filtered=None)
-    assert model.explore(model.plan_chain, content, owners=3) > 5_000
+    assert model.explore(model.plan_chain, content, owners=3) > 3_000
 
 
 @pytest.mark.parametrize("seed", range(20 if PROOF else 2))
@@ -37,12 +37,12 @@ def test_random_interleavings_end_with_every_event_exactly_once(model, seed):
 
 
 def test_the_checker_finds_the_duplicates_of_range_keys(model):
-    with pytest.raises(model.Violation, match="duplicate"):
+    with pytest.raises(model.BrokenPromiseError, match="duplicate"):
         model.explore(model.range_keys, model.Content(4, groups=1, filtered=None))
 
 
 def test_the_checker_finds_the_loss_of_start_keys(model):
-    with pytest.raises(model.Violation, match="loss"):
+    with pytest.raises(model.BrokenPromiseError, match="loss"):
         model.explore(model.start_keys, model.Content(4, groups=1, filtered=None), strict=False)
 
 
@@ -53,6 +53,9 @@ def test_range_keys_lose_nothing_so_they_do_for_at_least_once(model):
 
 @pytest.mark.parametrize(("naming", "found"), [("start_keys", "loss|duplicate"), ("range_keys", "duplicate")])
 def test_random_interleavings_find_the_wrong_namings_too(model, naming, found):
-    with pytest.raises(model.Violation, match=found):
+    def wander_often():
         for seed in range(50):
             model.wander(getattr(model, naming), model.Content(16), 3, 150, seed)
+
+    with pytest.raises(model.BrokenPromiseError, match=found):
+        wander_often()

@@ -44,7 +44,10 @@ def test_small_groups_share_an_object_but_the_largest_never_does():
     assert set(gather(packs[:1], "?", 1_000)) == {"now"}
 
 
-@given(st.lists(st.builds(Pack, st.sampled_from("abcdefgh"), st.just(1), st.binary(min_size=1, max_size=40))), st.integers(0, 60))
+@given(
+    st.lists(st.builds(Pack, st.sampled_from("abcdefgh"), st.just(1), st.binary(min_size=1, max_size=40))),
+    st.integers(0, 60),
+)
 def test_no_pack_is_lost_or_doubled_and_order_is_kept(packs, least):
     found = gather(packs, "?", least)
     assert sorted(map(id, packs)) == sorted(id(one) for group in found.values() for one in group)
@@ -67,7 +70,9 @@ def test_a_plan_lists_the_objects_by_key_with_size_digest_and_events():
 
 def answered(status: int, code: str = "", kind: type[Exception] = RuntimeError) -> Exception:
     body = f"<Error><Code>{code}</Code><AWSAccessKeyId>AKIAEXAMPLE</AWSAccessKeyId></Error>"
-    return kind(f"Error performing PUT https://h/b/k?X-Amz-Credential=AKIAEXAMPLE - status code: {status} X: {body}")
+    return kind(
+        f"Error performing PUT https://h/b/k?X-Amz-Credential=AKIAEXAMPLE - status code: {status} X: {body}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Real search servers: fetched once from Maven Central, started for the session, ended by pid.
 
 OpenSearch 3.8 needs Java 21; on Java 17 an older one is taken. Elasticsearch 7.17 is the last
-whose parts are all there. `SUNBIRD_TEST_OPENSEARCH_URL` and `SUNBIRD_TEST_ELASTICSEARCH_URL`
-name servers that are there already.
+whose every part is there; of 8.19 there is enough for `_bulk`. `SUNBIRD_TEST_OPENSEARCH_URL`
+and `SUNBIRD_TEST_ELASTICSEARCH_URL` name servers that are there already, to be used instead.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import pytest
 
+from bridge.errors import TransientError
 from bridge.events import Decoder, Level
 from bridge.http import HttpClient
 from bridge.sinks import Batch
 from bridge.testing import encode, make_event
-from bridge_elasticsearch import ElasticsearchSink
+from bridge_elasticsearch import ElasticsearchSink, templates
 from bridge_elasticsearch.config import ElasticsearchConfig
 
 HERE = Path(__file__).parent
@@ -94,13 +95,17 @@ def fetch(name, *artifacts):
 
 @dataclass
 class Server:
-    """A running server: its address, and requests to it as JSON."""
+    """A running server: its address, and requests to it as JSON.
+
+    `own` says that it is ours to configure, `greets` that it answers GET /.
+    """
 
     url: str
     product: str
     version: str
     client: HttpClient
     own: bool
+    greets: bool = True
     prefix: str = field(default_factory=lambda: f"sunbird-{uuid.uuid4().hex[:8]}")
 
     def call(self, method, path, body=None):
@@ -119,16 +124,16 @@ class Server:
 
 
 def wait_until_up(process, log, ports):
-    """The first of `ports` that answers; both servers may move on from a port that is taken."""
+    """The address of the first of `ports` that answers; OpenSearch moves on from a port that is taken."""
     ends = time.monotonic() + START_SECONDS
     with HttpClient(deadline=5.0, connect_timeout=1.0) as client:
         while time.monotonic() < ends and process.poll() is None:
-            for port in ports(log):
+            for port in ports:
                 try:
-                    answer = client.request("GET", f"http://127.0.0.1:{port}/")
-                except Exception:  # noqa: BLE001 - not up yet, whatever it says
+                    answer = client.request("GET", f"http://127.0.0.1:{port}/_cluster/health")
+                except TransientError:
                     continue
-                if answer.status == 200 and b'"number"' in answer.body:
+                if answer.status == 200 and b'"status"' in answer.body:
                     return f"http://127.0.0.1:{port}"
             time.sleep(0.2)
     raise MissingError(f"the server did not start: {log.read_text(errors='replace')[-1500:]}")
@@ -166,22 +171,30 @@ def start_opensearch(folder):
         "test",
     ]
     process, log = launch([program, "-Xms512m", "-Xmx1g", "-cp", f"{jars}/*", RUNNER, *arguments], folder)
-    return process, log, lambda _: range(base + 1, base + 6)
+    return process, log, range(base + 1, base + 6)
 
 
-def start_elasticsearch(folder):
-    """Start Elasticsearch; returns (process, log, ports)."""
+def start_elasticsearch_7(folder):
+    """Start Elasticsearch 7; returns (process, log, ports)."""
     program, version = java(17), "7.17.29"
     jars = fetch(
         f"elasticsearch-{version}",
         f"org.elasticsearch:elasticsearch:{version}",
         f"org.elasticsearch.plugin:transport-netty4-client:{version}",
     )
-    port = free_port()
-    source = str(HERE / "ElasticsearchNode.java")
+    port, source = free_port(), str(HERE / "Elasticsearch7.java")
     command = [program, "-Xms512m", "-Xmx1g", "-cp", f"{jars}/*", source, str(folder), str(port)]
-    process, log = launch(command, folder)
-    return process, log, lambda _: [port]
+    return (*launch(command, folder), [port])
+
+
+def start_elasticsearch_8(folder):
+    """Start Elasticsearch 8; returns (process, log, ports)."""
+    program, version = java(17), "8.19.0"
+    jars = fetch(f"elasticsearch-{version}", f"org.elasticsearch:elasticsearch:{version}")
+    transport = fetch(f"netty-{version}", f"org.elasticsearch.plugin:transport-netty4:{version}")
+    port, source = free_port(), str(HERE / "Elasticsearch8.java")
+    command = [program, "-Xms512m", "-Xmx1g", "-cp", f"{jars}/*", source]
+    return (*launch([*command, str(folder), str(port), version, str(transport)], folder), [port])
 
 
 def launch(command, folder):
@@ -191,45 +204,53 @@ def launch(command, folder):
     return process, log
 
 
-STARTERS = {"OpenSearch": start_opensearch, "Elasticsearch": start_elasticsearch}
+STARTERS = {
+    "OpenSearch 3": (start_opensearch, "SUNBIRD_TEST_OPENSEARCH_URL"),
+    "Elasticsearch 7": (start_elasticsearch_7, None),
+    "Elasticsearch 8": (start_elasticsearch_8, "SUNBIRD_TEST_ELASTICSEARCH_URL"),
+}
 
 
-@pytest.fixture(scope="session", params=sorted(STARTERS))
+@pytest.fixture(scope="session", params=STARTERS)
 def server(request, tmp_path_factory):
     """A real server of either product, empty of what this run did not make."""
-    product = request.param
-    named = os.environ.get(f"SUNBIRD_TEST_{product.upper()}_URL")
+    start, variable = STARTERS[request.param]
+    named = os.environ.get(variable) if variable else None
     if named:
         with HttpClient() as client:
             yield from running(named.rstrip("/"), client, own=False)
         return
-    folder = tmp_path_factory.mktemp(product.lower())
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", "-").lower())
+    process = None
     try:
-        process, log, ports = STARTERS[product](folder)
-    except MissingError as reason:
-        absent(product, reason)
-    try:
-        try:
-            url = wait_until_up(process, log, ports)
-        except MissingError as reason:
-            absent(product, reason)
+        process, log, ports = start(folder)
+        url = wait_until_up(process, log, ports)
         with HttpClient() as client:
             yield from running(url, client, own=True)
+    except MissingError as reason:
+        absent(request.param, reason)
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process)
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def running(url, client, *, own):
     """Hand the server out, then remove every index and template of this run."""
-    greeting = json.loads(client.request("GET", url + "/").body)["version"]
+    greeting = json.loads(client.request("GET", url + "/").body).get("version", {})
+    nodes = json.loads(client.request("GET", url + "/_nodes/_local").body)["nodes"]
     product = "OpenSearch" if greeting.get("distribution") == "opensearch" else "Elasticsearch"
-    server = Server(url, product, greeting["number"], client, own)
-    print(f"\nreal server: {product} {server.version} at {url}")  # noqa: T201 - what was really used
+    [version] = {node["version"] for node in nodes.values()}
+    server = Server(url, product, version, client, own, greets=bool(greeting))
+    print(f"\nreal server: {product} {version} at {url}")  # noqa: T201 - what was really used
     yield server
     for path in (
         f"/_data_stream/{server.prefix}*",
@@ -272,6 +293,21 @@ def open_sink(server, name):
     yield make
     for sink in opened:
         sink.__exit__(None, None, None)
+
+
+@pytest.fixture
+def ready_sink(server, name, open_sink):
+    """Open a sink whose template is there: written by `setup`, where the server says what it is."""
+
+    def make(**fields):
+        sink = open_sink(**fields)
+        if server.greets:
+            sink.setup()
+        else:
+            server.ok("PUT", f"/_index_template/{name}", templates.template(sink.config, server.product))
+        return sink
+
+    return make
 
 
 @pytest.fixture

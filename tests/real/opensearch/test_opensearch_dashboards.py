@@ -45,9 +45,8 @@ def as_aggregations(state):
 
 
 @pytest.mark.parametrize("shape", ["sunbird", "ecs"])
-def test_every_panel_has_an_answer(server, name, open_sink, event, deliver, refresh, shape):
-    sink = open_sink(shape=shape)
-    sink.setup()
+def test_every_panel_has_an_answer(server, name, ready_sink, event, deliver, refresh, shape):
+    sink = ready_sink(shape=shape)
     events = [event(eid, {"object": {"id": "do_1", "type": "Content"}}, mid=f"m-{eid}") for eid in samples()]
     events.append(event("SEARCH", {"edata.size": 0}, mid="m-nothing-found"))
     deliver(sink, events)

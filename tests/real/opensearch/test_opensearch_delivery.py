@@ -14,6 +14,7 @@ from bridge.testing import nasty, samples
 from bridge_elasticsearch import wire
 
 pytestmark = pytest.mark.real
+NO_GREETING = "this node lacks the module that answers GET /"
 WEEK = 7 * 86_400_000
 
 
@@ -23,6 +24,8 @@ def found(server, name, query=None, size=100):
 
 
 def test_setup_is_accepted_and_check_agrees(server, open_sink):
+    if not server.greets:
+        pytest.skip(NO_GREETING)
     sink = open_sink()
     with pytest.raises(SetupError, match="no template of the bridge"):
         sink.check()
@@ -30,15 +33,16 @@ def test_setup_is_accepted_and_check_agrees(server, open_sink):
     assert "is right for" in sink.check()
 
 
-def test_setup_may_be_repeated(open_sink):
+def test_setup_may_be_repeated(server, open_sink):
+    if not server.greets:
+        pytest.skip(NO_GREETING)
     sink = open_sink(shape="ecs")
     assert sink.setup() == sink.setup()
     assert "is right for" in sink.check()
 
 
-def test_every_kind_of_event_is_delivered_once(server, name, open_sink, event, deliver, refresh):
-    sink = open_sink()
-    sink.setup()
+def test_every_kind_of_event_is_delivered_once(server, name, ready_sink, event, deliver, refresh):
+    sink = ready_sink()
     events = [event(eid, mid=f"m-{eid}") for eid in samples()]
     assert deliver(sink, events) == [DELIVERED] * len(events)
     assert deliver(sink, events) == [DUPLICATE] * len(events)
@@ -49,26 +53,23 @@ def test_every_kind_of_event_is_delivered_once(server, name, open_sink, event, d
     }
 
 
-def test_the_answer_is_as_short_as_the_fast_way_expects(server, open_sink, event):
-    sink = open_sink()
-    sink.setup()
+def test_the_answer_is_as_short_as_the_fast_way_expects(server, ready_sink, event):
+    sink = ready_sink()
     body, headers = wire.frame(sink.map_batch([event(mid="a"), event(mid="b")]), "gzip")
     answer = server.client.request("POST", server.url + wire.bulk_path(None), content=body, headers=headers)
     assert answer.body == b'{"errors":false,"items":[{"create":{"status":201}},{"create":{"status":201}}]}'
 
 
-def test_days_have_indices_of_their_own(server, name, open_sink, event, deliver):
-    sink = open_sink()
-    sink.setup()
+def test_days_have_indices_of_their_own(server, name, ready_sink, event, deliver):
+    sink = ready_sink()
     noon = 1_787_313_600_000
     deliver(sink, [event(ets=noon), event(ets=noon + 86_400_000), event(ets=noon - 9 * WEEK, syncts=noon)])
     indices = server.ok("GET", f"/{name}*/_settings")
     assert sorted(indices) == [f"{name}-2026.08.21", f"{name}-2026.08.22"]
 
 
-def test_a_document_that_does_not_fit_is_rejected_alone(open_sink, event, deliver):
-    sink = open_sink()
-    sink.setup()
+def test_a_document_that_does_not_fit_is_rejected_alone(ready_sink, event, deliver):
+    sink = ready_sink()
     events = [event(mid="a"), event("LOG", {"edata.target": "text"}, mid="b"), event(mid="c")]
     first, second, third = deliver(sink, events)
     assert (first, third) == (DELIVERED, DELIVERED)
@@ -79,9 +80,8 @@ def test_a_document_that_does_not_fit_is_rejected_alone(open_sink, event, delive
 
 
 @pytest.mark.parametrize("key", ["", ".", "a..b", ".a", "a."])
-def test_a_key_no_field_can_have_is_rejected_with_its_cause(open_sink, event, deliver, key):
-    sink = open_sink()
-    sink.setup()
+def test_a_key_no_field_can_have_is_rejected_with_its_cause(ready_sink, event, deliver, key):
+    sink = ready_sink()
     one = event("LOG", mid="odd", edata={"type": "t", "level": "INFO", "message": "m", key: 1})
     [outcome] = deliver(sink, [one])
     if isinstance(outcome, Reject):
@@ -91,9 +91,8 @@ def test_a_key_no_field_can_have_is_rejected_with_its_cause(open_sink, event, de
         assert outcome is DELIVERED
 
 
-def test_long_texts_are_kept_but_not_indexed(server, name, open_sink, event, deliver, refresh):
-    sink = open_sink()
-    sink.setup()
+def test_long_texts_are_kept_but_not_indexed(server, name, ready_sink, event, deliver, refresh):
+    sink = ready_sink()
     text = "x" * 40_000
     assert deliver(sink, [event("LOG", {"edata.message": text}, mid="long")]) == [DELIVERED]
     refresh()
@@ -104,12 +103,14 @@ def test_without_the_template_a_long_text_is_an_immense_term(server, name, open_
     server.ok("PUT", f"/{name}-plain", {"mappings": {"properties": {"eid": {"type": "keyword"}}}})
     sink = open_sink(index=f"{name}-plain", template="")
     [outcome] = deliver(sink, [event("X" * 40_000)])
-    assert outcome == Reject("es.immense_term", 'Document contains at least one immense term in field="eid"')
+    assert isinstance(outcome, Reject)
+    assert outcome.code == "es.immense_term"
+    assert "eid" in outcome.reason
+    assert "XX" not in outcome.reason
 
 
-def test_nothing_that_breaks_programs_breaks_a_bulk_request(open_sink, deliver):
-    sink = open_sink()
-    sink.setup()
+def test_nothing_that_breaks_programs_breaks_a_bulk_request(ready_sink, deliver):
+    sink = ready_sink()
     decode = Decoder(Level.ENVELOPE).event
     outcomes = {}
     for label, raw in nasty().items():
@@ -130,9 +131,8 @@ def test_an_id_beyond_512_bytes_is_refused_for_the_whole_request(open_sink, name
     assert caught.value.code == "es.bad_request"
 
 
-def test_ids_that_are_mids_are_never_too_long(open_sink, event, deliver):
-    sink = open_sink(id="mid")
-    sink.setup()
+def test_ids_that_are_mids_are_never_too_long(ready_sink, event, deliver):
+    sink = ready_sink(id="mid")
     assert deliver(sink, [event(mid="क" * 400), event(mid='a b/ü"\\')]) == [DELIVERED] * 2
 
 
@@ -153,9 +153,8 @@ def test_a_request_above_the_server_s_limit_is_too_large(server, open_sink, even
     assert caught.value.code == "es.too_large"
 
 
-def test_one_large_but_lawful_batch_passes(open_sink, event, deliver):
-    sink = open_sink(compression="gzip")
-    sink.setup()
+def test_one_large_but_lawful_batch_passes(ready_sink, event, deliver):
+    sink = ready_sink(compression="gzip")
     events = [event("LOG", {"edata.message": "x" * 5_000}, mid=f"m{number}") for number in range(1_000)]
     assert deliver(sink, events) == [DELIVERED] * 1_000
 
@@ -224,12 +223,10 @@ def test_documents_of_an_older_indexer_are_recognised_by_their_mid(server, name,
     assert deliver(sink, [before, event(mid="b6b0a7a6-0002")]) == [DUPLICATE, DELIVERED]
 
 
-def test_a_data_stream_takes_creates_and_their_timestamps(server, name, open_sink, event, deliver, refresh):
+def test_a_data_stream_takes_creates_and_their_timestamps(server, name, ready_sink, event, deliver, refresh):
     if server.product == "Elasticsearch" and server.own:
         pytest.skip("data streams are a module of Elasticsearch that is not on Maven Central")
-    sink = open_sink(index=f"{name}-stream", data_stream=True)
-    sink.setup()
-    assert "is right for" in sink.check()
+    sink = ready_sink(index=f"{name}-stream", data_stream=True)
     events = [event(mid="a"), event(mid="b", **{"@timestamp": "2026-08-21T12:00:00Z"})]
     assert deliver(sink, events) == [DELIVERED] * 2
     assert deliver(sink, events) == [DUPLICATE] * 2
@@ -237,18 +234,16 @@ def test_a_data_stream_takes_creates_and_their_timestamps(server, name, open_sin
     assert all(hit["_index"].startswith(".ds-") for hit in found(server, f"{name}-stream"))
 
 
-def test_every_key_of_edata_can_be_searched_if_asked_for(server, name, open_sink, event, deliver, refresh):
-    sink = open_sink(search_all_edata=True)
-    sink.setup()
+def test_every_key_of_edata_can_be_searched_if_asked_for(server, name, ready_sink, event, deliver, refresh):
+    sink = ready_sink(search_all_edata=True)
     events = [event("LOG", {"edata.city": {"ward": "w-7"}}, mid="a"), event(mid="b")]
     assert deliver(sink, events) == [DELIVERED] * 2
     refresh()
     assert len(found(server, name, {"term": {"edata_all.city.ward": "w-7"}})) == 1
 
 
-def test_the_ecs_shape_answers_in_its_own_terms(server, name, open_sink, event, deliver, refresh):
-    sink = open_sink(shape="ecs")
-    sink.setup()
+def test_the_ecs_shape_answers_in_its_own_terms(server, name, ready_sink, event, deliver, refresh):
+    sink = ready_sink(shape="ecs")
     events = [event(eid, mid=f"m-{eid}") for eid in samples()]
     assert deliver(sink, events) == [DELIVERED] * len(events)
     refresh()
@@ -259,7 +254,7 @@ def test_the_ecs_shape_answers_in_its_own_terms(server, name, open_sink, event, 
     assert hit["_source"]["sunbird"]["eid"] == "SEARCH"
 
 
-def test_real_events_are_stored(server, shared, name, open_sink, deliver, refresh):
+def test_real_events_are_stored(server, shared, name, ready_sink, deliver, refresh):
     """Of the public samples, everything that the lenient level lets through fits the template."""
     lines = [
         line
@@ -267,8 +262,7 @@ def test_real_events_are_stored(server, shared, name, open_sink, deliver, refres
         for line in path.read_bytes().splitlines()
     ]
     decoded = Decoder(Level.LENIENT).batch(lines)
-    sink = open_sink(index=f"{name}-samples")  # one index: the samples' days would make hundreds
-    sink.setup()
+    sink = ready_sink(index=f"{name}-samples")  # one index: the samples' days would make hundreds
     outcomes = [
         outcome
         for at in range(0, len(decoded.events), 500)

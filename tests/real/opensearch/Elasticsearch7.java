@@ -8,9 +8,9 @@ import org.elasticsearch.node.InternalSettingsPreparer;
 import org.elasticsearch.node.Node;
 import org.elasticsearch.transport.Netty4Plugin;
 
-/** One Elasticsearch node in this process: its jars are on Maven Central, its start script is not. */
-public final class ElasticsearchNode extends Node {
-    private ElasticsearchNode(Environment environment) {
+/** One node of Elasticsearch 7 in this process: its jars are on Maven Central, its start script is not. */
+public final class Elasticsearch7 extends Node {
+    private Elasticsearch7(Environment environment) {
         super(environment, List.of(Netty4Plugin.class), false);
     }
 
@@ -30,7 +30,7 @@ public final class ElasticsearchNode extends Node {
                         .build();
         Environment environment =
                 InternalSettingsPreparer.prepareEnvironment(settings, Map.of(), config, () -> "test");
-        Node node = new ElasticsearchNode(environment);
+        Node node = new Elasticsearch7(environment);
         node.start();
         Thread.currentThread().join();
     }

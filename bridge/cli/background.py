@@ -1,0 +1,115 @@
+"""An import in a thread of its own, so that it can be watched, stopped, and run beside pipelines."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.cli.output import counted, say, table
+from bridge.errors import BridgeError
+from bridge.intake.files import FileImport, FileReport, require_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.cli.host import Host
+    from bridge.journals.base import Journal, JournalFullError
+
+__all__ = ["BackgroundImport", "report_files"]
+
+log = logging.getLogger(__name__)
+
+
+class BackgroundImport(threading.Thread):
+    """Imports files one after the other; every attribute may be read meanwhile.
+
+    `total` is the bytes there are to read (None: unknown), `error` what kept the journal from
+    taking events.
+    """
+
+    def __init__(self, host: Host, journal: Journal, names: Sequence[str], *, patient: bool) -> None:
+        """`patient` waits while the journal is full, for pipelines beside us to make room."""
+        super().__init__(name="import", daemon=True)
+        require_writable(journal)
+        self.reports = [FileReport(name) for name in names]
+        self.total = _bytes(names)
+        self.error: BridgeError | None = None
+        self.done = False
+        self._journal = journal
+        self._patient = patient
+        self._waiting = ""
+        self._stopping = threading.Event()
+        self._import = FileImport(
+            journal,
+            host.decoder(),
+            host.settings.validation.max_event_bytes,
+            self._wait_or_give_up,
+            self._stopping.is_set,
+        )
+
+    def run(self) -> None:
+        """Import every file."""
+        try:
+            for report in self.reports:
+                if not self._stopping.is_set():
+                    self._import.run(report)
+        except BridgeError as error:
+            self.error = error
+        self.done = True
+
+    def stop(self) -> None:
+        """End at the next opportunity; what is in the journal stays there."""
+        self._stopping.set()
+
+    @property
+    def events(self) -> int:
+        """Events put into the journal so far."""
+        return sum(report.events for report in self.reports)
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return sum(report.position for report in self.reports)
+
+    def problem(self) -> str:
+        """Why not everything was imported, "" if it was."""
+        if self.error:
+            return str(self.error)
+        return next(
+            (f"{r.name}: {r.problem or 'not begun'}" for r in self.reports if r.problem or not r.done), ""
+        )
+
+    def note(self) -> str:
+        """How far it is, in one line."""
+        rejected = sum(report.rejected.total() for report in self.reports)
+        share = f", {100 * self.position / self.total:.0f} %" if self.total else ""
+        return f"import: {counted(self.events, 'event')}, {rejected:,} rejected{share}{self._waiting}"
+
+    def _wait_or_give_up(self, error: JournalFullError) -> bool:
+        if not self._patient:
+            if self._journal.trim():
+                return True
+            raise BridgeError(f"{error}; `bridge run --import` delivers while it imports") from None
+        if not self._waiting:
+            log.warning("the import waits: %s", error)
+        self._waiting = f"; waits: {error}"
+        ended = self._stopping.wait(error.after)
+        if ended:
+            self._waiting = ""
+        return not ended
+
+
+def report_files(reports: Sequence[FileReport]) -> None:
+    """Print what became of each file, refused events by code."""
+    rows = [(report.name, report.accepted, report.rejected.total(), report.problem) for report in reports]
+    table(("file", "accepted", "rejected", ""), rows)
+    for report in reports:
+        for code, number in report.rejected.most_common():
+            say(f"{report.name}: {number:,} rejected as {code}")
+
+
+def _bytes(names: Sequence[str]) -> int | None:
+    files = [Path(name) for name in names]
+    return sum(file.stat().st_size for file in files) if all(map(Path.is_file, files)) else None

@@ -1,0 +1,79 @@
+"""`bridge import`: put events from files into the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from bridge.cli.background import BackgroundImport, report_files
+from bridge.cli.host import Host
+from bridge.cli.options import config_option, examples
+from bridge.cli.output import is_terminal
+from bridge.engine.supervisor import open_journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["command"]
+
+TICK = 0.1
+
+
+@click.command(
+    "import",
+    epilog=examples(
+        "bridge import 2026-11-*.jsonl.gz",
+        "zcat backup.gz | bridge import -",
+        "bridge import batch.json && bridge run --until-idle",
+    ),
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILES...",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+)
+@config_option
+def command(config: Path | None, files: tuple[str, ...]) -> int:
+    """Put events from files into the journal.
+
+    Takes JSON Lines, batches as SDKs post them, arrays of events and single events, indented or
+    not, plain or compressed with gzip or zstd; - is standard input. Every event is kept with its
+    own bytes. Events that are not valid are counted by reason, and become dead letters when
+    the bridge runs. The journal must not be in use: `bridge run --import` imports beside a run.
+    """
+    host = Host.load(config)
+    with host.open_state() as state:
+        journal = open_journal(host.settings, host.registry, state)
+        background = BackgroundImport(host, journal, files, patient=False)
+        try:
+            background.start()
+            _show(background)
+        finally:
+            background.stop()
+            background.join()
+            report_files(background.reports)
+    if background.error:
+        raise background.error
+    return 1 if background.problem() else 0
+
+
+def _show(background: BackgroundImport) -> None:
+    """Wait for the end; a terminal sees how far it is."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(), transient=True, disable=not is_terminal()) as progress:
+        task = progress.add_task("import", total=background.total)
+        while background.is_alive():
+            speed = background.events / max(progress.tasks[0].elapsed or 0.0, TICK)
+            note = f"{background.note()}, {speed:,.0f} events/s"
+            progress.update(task, completed=background.position, description=note)
+            background.join(TICK)

@@ -1,0 +1,234 @@
+"""One run of the bridge: start everything, watch it, stop in order, say what became of the events."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NoReturn, Self
+
+import click
+
+from bridge.cli.background import BackgroundImport, report_files
+from bridge.cli.live import screen_for, summarise
+from bridge.cli.output import counted, say
+from bridge.deadletters import REJECTS, Filter
+from bridge.engine.supervisor import Supervisor
+from bridge.journals.cursors import all_cursors
+from bridge.ops.server import OpsServer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from types import FrameType, TracebackType
+
+    from bridge.cli.host import Host
+    from bridge.cli.live import Screen
+    from bridge.state import State
+
+__all__ = ["Run", "Signals", "orphans"]
+
+log = logging.getLogger(__name__)
+
+TICK = 0.1
+QUIET = 1.5  # seconds without work after which an import counts as delivered
+SHOW_CURSOR = b"\x1b[?25h"
+SECOND_SIGNAL = 130
+
+
+class Outcome(Enum):
+    """Why watching ended."""
+
+    ENDED = auto()
+    IMPORTED = auto()
+    LATE = auto()
+    BROKEN = auto()
+
+
+class Signals:
+    """SIGTERM and SIGINT: the first asks to stop, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.received: float | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal() returned
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as Python calls it
+        if self.received is None:
+            self.received = time.monotonic()
+            return
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), SHOW_CURSOR)
+        os._exit(SECOND_SIGNAL)  # nothing is lost: what was not acknowledged is read again
+
+
+class Run:
+    """Everything that lives as long as one `bridge run`."""
+
+    def __init__(
+        self, host: Host, state: State, *, only: Collection[str], until_idle: bool, imports: Sequence[str]
+    ) -> None:
+        self._settings = host.settings
+        self._state = state
+        self._until_idle = until_idle
+        self._supervisor = Supervisor(
+            host.settings,
+            host.registry,
+            state,
+            host.plugins.notify,
+            only=only or None,
+            until_idle=until_idle and not imports,
+        )
+        self._import = (
+            BackgroundImport(host, self._supervisor.journal, imports, patient=True) if imports else None
+        )
+        self._started = time.monotonic()
+        self._quiet_since: float | None = None
+        self._stopped = self._told = self._complained = False
+        self._url = ""
+
+    def to_the_end(self) -> int:
+        """Run until told to stop, or until idle; the exit code."""
+        for pipeline in orphans(self._state, self._settings.sinks):
+            log.warning(
+                "%s is not configured any more and its cursor keeps the journal from being trimmed; "
+                "`bridge cursors remove %s`", pipeline, pipeline,
+            )  # fmt: skip
+        with ExitStack() as stack, Signals() as signals:
+            self._serve(stack)
+            self._supervisor.start()
+            if self._import:
+                self._import.start()
+            outcome = self._watch_and_tell(signals)
+            if outcome is Outcome.BROKEN:
+                click.echo(f"bridge: {self._state.broken}", err=True)
+                _leave(1)
+            self._url = ""  # it ends with us
+            self._report()
+            if outcome is Outcome.LATE:
+                _leave(self._code(signals))
+            self._supervisor.join()
+            return self._code(signals)
+
+    def _serve(self, stack: ExitStack) -> None:
+        ops = self._settings.ops
+        if ops.enabled:
+            server = OpsServer(self._supervisor, ops.host, ops.port)
+            server.start()
+            stack.callback(server.close)
+            self._url = server.url
+            say(f"status page {self._url}")
+
+    def _watch_and_tell(self, signals: Signals) -> Outcome:
+        while True:
+            with screen_for(self._settings.log) as screen:
+                outcome = self._watch(screen, signals)
+            if outcome is not Outcome.IMPORTED:
+                return outcome
+            self._report()
+            say("everything imported is delivered; the bridge goes on until Ctrl-C")
+
+    def _watch(self, screen: Screen, signals: Signals) -> Outcome:
+        while self._supervisor.running():
+            screen.show(self._supervisor.snapshots(), self._notes())
+            if self._state.broken:
+                return Outcome.BROKEN
+            if signals.received is not None:
+                self._stop()
+                if time.monotonic() - signals.received > self._settings.shutdown.grace:
+                    return Outcome.LATE
+            elif self._import and self._import.done and self._imported():
+                return Outcome.IMPORTED
+            if self._import and self._import.error and not self._complained:
+                self._complained = True
+                log.error("the import has ended: %s", self._import.error)
+            time.sleep(TICK)
+        return Outcome.BROKEN if self._state.broken else Outcome.ENDED
+
+    def _stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            if self._import:
+                self._import.stop()
+            self._supervisor.stop()
+
+    def _imported(self) -> bool:
+        """The files are in the journal: end when idle, or tell once that all of it is delivered."""
+        if self._until_idle:
+            self._supervisor.finish()
+            return False
+        now = time.monotonic()
+        if not self._at_rest():
+            self._quiet_since = None
+        elif self._quiet_since is None:
+            self._quiet_since = now
+        elif not self._told and now - self._quiet_since >= QUIET:
+            self._told = True
+            return True
+        return False
+
+    def _at_rest(self) -> bool:
+        return not any(
+            s.counts.outstanding or s.lag_records or s.lag_bytes or s.state == "starting"
+            for s in self._supervisor.snapshots()
+        )
+
+    def _notes(self) -> list[str]:
+        if self._import is None or self._import.done:
+            return []
+        return [self._import.note()]
+
+    def _report(self) -> None:
+        """Say what became of every event, and where to look."""
+        elapsed = time.monotonic() - self._started
+        if self._import:
+            report_files(self._import.reports)
+            say()
+        summarise(self._supervisor.snapshots(), elapsed)
+        for name, failure in self._supervisor.failures():
+            say(f"{name} broke: {type(failure).__name__}; the log says more", "red")
+        say()
+        say(f"data          {self._settings.data_dir}")
+        if self._url:
+            say(f"status page   {self._url}")
+        letters = sum(self._supervisor.dead_letters.count(Filter()).values())
+        if letters:
+            command = f"{_command(self._settings.origin)} dead-letters list"
+            say(f"dead letters  {counted(letters, 'event')}: {command}")
+
+    def _code(self, signals: Signals) -> int:
+        if self._supervisor.failures():
+            return 1
+        incomplete = self._import is not None and self._import.problem()
+        return 1 if incomplete and signals.received is None else 0
+
+
+def orphans(state: State, configured: Collection[str]) -> list[str]:
+    """Pipelines that have a cursor and are no longer configured."""
+    known = {REJECTS, *configured}
+    return sorted({pipeline for pipeline, *_ in all_cursors(state)} - known)
+
+
+def _command(origin: str) -> str:
+    return "bridge" if origin == "config.toml" else f"bridge --config {origin}"
+
+
+def _leave(code: int) -> NoReturn:
+    """End without waiting for threads that wait for their destination."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

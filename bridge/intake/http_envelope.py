@@ -1,0 +1,178 @@
+"""What a posted batch holds, and how its events are stamped on arrival. Pure.
+
+Stands in for two programs: Sunbird's telemetry service, which takes the envelope, and the
+telemetry extractor behind it, which gives every event `syncts` (ms) and `@timestamp` and lets
+the envelope go.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from bridge.intake.http_answers import Refused
+from bridge.jsontext import REFUSED, WHITESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+__all__ = ["Envelope", "divide", "open_envelope", "stamp"]
+
+BAD_REQUEST, TOO_LONG = 400, 413
+COMMAS_PER_EVENT = 200  # real events have about 30; a body of nothing but commas would cost 80 bytes each
+_SURROGATE = re.compile(rb"\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL)
+_SURROGATE_SIZE = len(rb"\ud800")
+_MARKS = (b"syncts", b"@timestamp", rb"\u00")  # the last: a key may be written in escapes
+
+
+class _Frame(msgspec.Struct, gc=False):
+    events: msgspec.Raw = msgspec.Raw(b"")
+    params: msgspec.Raw = msgspec.Raw(b"")
+    mid: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Params(msgspec.Struct, gc=False):
+    msgid: Any = None
+
+
+class _Clock(msgspec.Struct, gc=False, rename={"timestamp": "@timestamp"}):
+    syncts: msgspec.Raw | UnsetType = UNSET
+    timestamp: msgspec.Raw | UnsetType = UNSET
+
+
+class _Context(msgspec.Struct, gc=False):
+    channel: str
+
+
+class _Tenant(msgspec.Struct, gc=False):
+    context: _Context
+
+
+_frame = msgspec.json.Decoder(_Frame).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_params = msgspec.json.Decoder(_Params).decode
+_text = msgspec.json.Decoder(str).decode
+_clock = msgspec.json.Decoder(_Clock).decode
+_tenant = msgspec.json.Decoder(_Tenant).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A batch: its `events` with their own bytes, and the id its sender gave it (`params.msgid` or `mid`)."""
+
+    id: str
+    events: list[bytes]
+
+
+def open_envelope(body: bytes, most: int) -> Envelope:
+    """Take a batch apart; nothing is said yet about its events.
+
+    `Refused`: 400 for what is no JSON object with an array `events`, 413 for more than `most` of them.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8)
+    if text.count(b",") > COMMAS_PER_EVENT * most:
+        raise Refused(TOO_LONG, f"send fewer values at once; {most} events are the most")
+    try:
+        envelope = _opened(text)
+    except RecursionError:
+        raise Refused(BAD_REQUEST, "the body is nested too deeply") from None
+    except REFUSED as error:
+        raise Refused(BAD_REQUEST, f"the body is not a JSON object with an array of events: {error}") from None
+    if len(envelope.events) > most:
+        raise Refused(TOO_LONG, f"send at most {most} events at once, not {len(envelope.events)}")
+    return envelope
+
+
+def stamp(events: Sequence[bytes], now_ms: int) -> list[bytes]:
+    """Give each event the `syncts` and `@timestamp` it lacks, before its last brace; the rest stays as sent."""
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    syncts, timestamp = b'"syncts":%d' % now_ms, b'"@timestamp":"%b"' % moment.encode()
+    both = syncts + b"," + timestamp + b"}"
+    tail = b"," + both
+    stamped = []
+    for event in events:
+        if not event.startswith(b"{"):
+            stamped.append(event)
+        elif any(mark in event for mark in _MARKS):
+            stamped.append(_stamped(event, syncts, timestamp))
+        elif event[1:-1].strip(WHITESPACE):
+            stamped.append(event[:-1] + tail)
+        else:
+            stamped.append(b"{" + both)
+    return stamped
+
+
+def divide(events: Sequence[bytes], channels: Collection[str]) -> tuple[list[bytes], list[bytes]]:
+    """Part the events of these channels from all others, for a sender who may send no other."""
+    own: list[bytes] = []
+    foreign: list[bytes] = []
+    for event in events:
+        (own if _channel(event) in channels else foreign).append(event)
+    return own, foreign
+
+
+def _opened(text: bytes) -> Envelope:
+    try:
+        frame = _frame(text)
+    except msgspec.DecodeError:
+        return _with_surrogates(text)
+    return Envelope(_id(frame), [bytes(item) for item in _items(frame.events)])
+
+
+def _with_surrogates(text: bytes) -> Envelope:
+    r"""The same for a text with lone surrogates, such as `"\ud83d"`.
+
+    JavaScript writes them where a string was cut amid an emoji. They are JSON, so the batch is
+    taken and only that event is refused later; to read past them, they are masked by as many bytes.
+    """
+    masked = _SURROGATE.sub(_mask, text)
+    if masked == text:
+        _frame(text)
+    frame = _frame(masked)
+    place, events = masked.index(bytes(frame.events)), []
+    for item in map(bytes, _items(frame.events)):
+        place = masked.index(item, place)
+        events.append(text[place : place + len(item)])
+        place += len(item)
+    return Envelope(_id(frame), events)
+
+
+def _mask(found: re.Match[bytes]) -> bytes:
+    return found[0] if len(found[0]) < _SURROGATE_SIZE else rb"\ufffd"
+
+
+def _id(frame: _Frame) -> str:
+    for read, raw in ((lambda raw: _params(raw).msgid, frame.params), (_text, frame.mid)):
+        try:
+            found = read(raw)
+        except REFUSED:
+            continue
+        if isinstance(found, str) and found:
+            return found
+    return ""
+
+
+def _stamped(event: bytes, syncts: bytes, timestamp: bytes) -> bytes:
+    """One event that may have a server's time already; one that has `syncts` is left alone."""
+    try:
+        clock = _clock(event)
+    except REFUSED:
+        return event
+    if clock.syncts is not UNSET:
+        return event
+    added = syncts if clock.timestamp is not UNSET else syncts + b"," + timestamp
+    separator = b"," if event[1:-1].strip(WHITESPACE) else b""
+    return event[:-1] + separator + added + b"}"
+
+
+def _channel(event: bytes) -> str | None:
+    try:
+        return _tenant(event).context.channel
+    except REFUSED:
+        return None
