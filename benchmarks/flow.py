@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from bridge import DELIVERED, Sink, SinkConfig
 from bridge.deadletters import SqliteDeadLetters
@@ -29,8 +31,14 @@ from bridge.settings import SinkSettings
 from bridge.state import State
 from bridge.validation import Decoder, Level
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[1]
-CASES = ("null", "null+rejects", "archive", "archive+rejects", "archive-zstd")
+CASES = (
+    "null", "null+rejects", "archive", "archive+rejects", "archive-zstd", "webhook", "elasticsearch",
+    "posthog-flat", "posthog-raw",
+)  # fmt: skip
 
 
 class Null(Sink[SinkConfig, bytes]):
@@ -60,10 +68,31 @@ def sample(events: int) -> Path:
     return path
 
 
-def sink_of(case: str, folder: Path) -> Sink:
+def sink_of(case: str, folder: Path, port: int) -> Sink:
     """The sink of a case, by its built-in plugin."""
     if case.startswith("null"):
         return Null(SinkConfig())
+    if case.startswith("webhook"):
+        from bridge_webhook.config import WebhookConfig
+        from bridge_webhook.sink import WebhookSink
+
+        local = {"allow_http": True, "allow_networks": ["127.0.0.0/8"], "ports": [port]}
+        return WebhookSink(
+            WebhookConfig(url=f"http://127.0.0.1:{port}/hook", body="batch", compression="gzip", **local)
+        )
+    if case.startswith("elasticsearch"):
+        from bridge_elasticsearch.config import ElasticsearchConfig
+        from bridge_elasticsearch.sink import ElasticsearchSink
+
+        return ElasticsearchSink(ElasticsearchConfig(url=f"http://127.0.0.1:{port}"))
+    if case.startswith("posthog"):
+        from bridge_posthog.config import PostHogConfig
+        from bridge_posthog.sink import PostHogSink
+
+        form = "raw" if "raw" in case else "flat"
+        return PostHogSink(
+            PostHogConfig(host=f"http://127.0.0.1:{port}", api_key="phc_" + "a" * 40, properties=form)
+        )
     from bridge_s3.config import S3Config
     from bridge_s3.sink import S3Sink
 
@@ -71,15 +100,30 @@ def sink_of(case: str, folder: Path) -> Sink:
     return S3Sink(S3Config(url=f"file://{folder}/archive", compression=compression))
 
 
-def run(case: str, events: int, level: str) -> dict:
+@contextmanager
+def destination(latency: float) -> Iterator[int]:
+    """The stub in a process of its own, so that its work is not counted; its port."""
+    command = [sys.executable, "-m", "benchmarks.stub", "--latency", str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as stub:
+        try:
+            yield int(stub.stdout.readline())
+        finally:
+            stub.kill()
+
+
+def run(case: str, events: int, level: str, latency: float) -> dict:
     """Run one case in this process and measure it."""
-    with tempfile.TemporaryDirectory() as scratch, State(Path(scratch) / "s.db") as state:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        State(Path(scratch) / "s.db") as state,
+        destination(latency) as port,
+    ):
         folder = Path(scratch)
         journal = FileJournal(FileJournalConfig(path=str(sample(events))), JournalContext(state, "bench", ()))
         shutdown = SimpleNamespace(shutdown=SimpleNamespace(grace=5.0))
         decoder = SharedDecoder(Decoder(Level(level)))
         parts = Parts(shutdown, decoder, SqliteDeadLetters(state), lambda *_, **__: None, until_idle=True)
-        sink = sink_of(case, folder)
+        sink = sink_of(case, folder, port)
         settings = SinkSettings(id="bench", type=sink.name, config=sink.config)
         pipelines = [
             sink_pipeline(parts, sink, settings, "bench", lambda wake: journal.reader("bench", "earliest", wake))
@@ -122,14 +166,16 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--level", default="strict")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds the destination takes to answer")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.here:
-        print(json.dumps(run(chosen.cases[0], chosen.events, chosen.level)))
+        print(json.dumps(run(chosen.cases[0], chosen.events, chosen.level, chosen.latency)))
         return
     for case in chosen.cases:
         command = [sys.executable, "-m", "benchmarks.flow", "--here", case]
-        subprocess.run([*command, "--events", str(chosen.events), "--level", chosen.level], check=True, cwd=ROOT)
+        options = ["--events", str(chosen.events), "--level", chosen.level, "--latency", str(chosen.latency)]
+        subprocess.run([*command, *options], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

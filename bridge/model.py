@@ -73,14 +73,20 @@ class Event(
     kw_only=True,
     gc=False,
     eq=False,
-    rename={"edata_text": "edata", "timestamp": "@timestamp", "raw": "raw ()", "received": "received ()"},
+    rename={
+        "edata_text": "edata",
+        "timestamp": "@timestamp",
+        "raw": "raw ()",
+        "received": "received ()",
+        "digest": "digest ()",
+    },
 ):
     """One telemetry event.
 
     `ets` is the device's clock in ms since the epoch; `syncts` (ms) and `timestamp` (`@timestamp`,
     ISO 8601) are the server's, exactly as sent, unchecked. `raw` holds the event's own JSON
-    bytes on one line, valid UTF-8. `received` is when the journal took it in, ms, where it knows.
-    Neither of these two is read from the JSON.
+    bytes on one line, valid UTF-8. `received` is when the journal took it in, ms, where it knows;
+    `digest` remembers `identity`. None of these three is read from the JSON.
     """
 
     eid: str
@@ -96,6 +102,7 @@ class Event(
     timestamp: Any = None
     raw: bytes = b""
     received: int | None = None
+    digest: bytes | None = None
 
     @property
     def edata(self) -> dict[str, Any]:
@@ -119,7 +126,7 @@ class Event(
         XXH3-128 of (ets, lengths, mid, eid, actor.id, context.did); key order, white space, number
         notation and all other keys play no part, and an absent did counts as a blank one.
         """
-        return _identify(self)
+        return self.digest or _identify(self)
 
     def record_time(self, received: int | None = None) -> int:
         """When it happened, ms since the epoch, with wild device clocks set right.
@@ -141,14 +148,15 @@ class Event(
 
 def identities(events: Iterable[Event]) -> list[bytes]:
     """The identity of each event, in order."""
-    return list(map(_identify, events))
+    return [event.digest or _identify(event) for event in events]
 
 
 def _identify(event: Event) -> bytes:
     mid, eid, actor, did = event.mid, event.eid, event.actor.id, event.context.did or ""
     # The lengths keep the fields apart; adding 0.0 turns -0.0, which equals 0.0, into it.
     header = _HEADER(event.ets + 0.0, len(mid), len(eid), len(actor), len(did))
-    return xxh3_128_digest(header + f"{mid}{eid}{actor}{did}".encode())
+    event.digest = digest = xxh3_128_digest(header + f"{mid}{eid}{actor}{did}".encode())
+    return digest
 
 
 def _milliseconds(value: Any) -> int | None:

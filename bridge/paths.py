@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ def from_config_folder(path: str, info: ValidationInfo) -> str:
     expanded = Path(path).expanduser()
     if places is None or expanded.is_absolute():
         return str(expanded)
-    return str(places.folder / expanded)
+    return os.path.normpath(places.folder / expanded)
 
 
 ConfigPath = Annotated[str, AfterValidator(from_config_folder)]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from bridge.errors import PluginError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -139,7 +141,7 @@ class Sink(ABC, Generic[ConfigT, PayloadT]):
     name: ClassVar[str]
     config_type: ClassVar[type[SinkConfig]] = SinkConfig
     limits: BatchLimits = BatchLimits()
-    max_in_flight: int = 4
+    max_in_flight: int = 16
     api_version: ClassVar[int] = 1
 
     def __init__(self, config: ConfigT) -> None:
@@ -176,6 +178,20 @@ class Sink(ABC, Generic[ConfigT, PayloadT]):
         Called by `bridge check` on an entered sink; must not change anything there.
         """
         return "no check offered"
+
+    def setup(self) -> str:
+        """Prepare the destination (templates, tables …) and say in one line what was done.
+
+        Called by `bridge check --setup` on an entered sink, never by itself; "" for nothing to do.
+        """
+        return ""
+
+    def verify(self, stream: str | None = None) -> tuple[bool, list[str]]:
+        """Prove from the destination alone that what was delivered is complete: whether it is, and lines that say so.
+
+        Called by `bridge verify` on an entered sink; a sink that cannot raises `PluginError`.
+        """
+        raise PluginError(f"a {self.name} sink cannot be verified from its destination alone")
 
     def explain(self, batch: Batch[PayloadT]) -> str:
         """Show what `send` would transmit for this batch, as text and without any secret."""

@@ -43,6 +43,7 @@ class RoutedEvent(Event, kw_only=True, gc=False, eq=False):
     eid: NonBlank
     mid: NonBlank
     received: None = None  # a key of that name can be nothing but null
+    digest: None = None
 
 
 class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
@@ -56,6 +57,7 @@ class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
     context: _Context
     edata_text: msgspec.Raw
     received: None = None
+    digest: None = None
 
 
 def edata_decoder(rule: Rule) -> Callable[[bytes | msgspec.Raw], Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bridge.cli.output import counted, say, table
 from bridge.errors import BridgeError
-from bridge.intake.files import FileImport, FileReport, require_writable
+from bridge.intake.files import FileImport, FileReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,6 @@ class BackgroundImport(threading.Thread):
     def __init__(self, host: Host, journal: Journal, names: Sequence[str], *, patient: bool) -> None:
         """`patient` waits while the journal is full, for pipelines beside us to make room."""
         super().__init__(name="import", daemon=True)
-        require_writable(journal)
         self.reports = [FileReport(name) for name in names]
         self.total = _bytes(names)
         self.error: BridgeError | None = None
@@ -57,7 +56,11 @@ class BackgroundImport(threading.Thread):
                     self._import.run(report)
         except BridgeError as error:
             self.error = error
-        self.done = True
+        except BaseException as error:
+            self.error = BridgeError(f"the import broke with {type(error).__name__}, which is a bug")
+            raise
+        finally:
+            self.done = True
 
     def stop(self) -> None:
         """End at the next opportunity; what is in the journal stays there."""

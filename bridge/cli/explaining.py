@@ -67,7 +67,7 @@ class _ExplainedSink:
         self._settings = settings
         self._sink = sink
         self._rules = list(_rules(settings.route))
-        self._max_bytes = settings.limits(type(sink)).max_payload_bytes
+        self._max_bytes = settings.limits(sink).max_payload_bytes
 
     def follow(self, event: Event) -> Verdict:
         """What becomes of the event here."""

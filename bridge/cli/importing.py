@@ -13,6 +13,7 @@ from bridge.cli.host import Host
 from bridge.cli.options import config_option, examples
 from bridge.cli.output import is_terminal
 from bridge.engine.supervisor import open_journal
+from bridge.intake.files import require_writable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,7 @@ def command(config: Path | None, files: tuple[str, ...]) -> int:
     host = Host.load(config)
     with host.open_state() as state:
         journal = open_journal(host.settings, host.registry, state)
+        require_writable(journal)
         background = BackgroundImport(host, journal, files, patient=False)
         try:
             background.start()

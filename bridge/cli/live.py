@@ -15,6 +15,7 @@ from rich.text import Text
 
 from bridge import logs
 from bridge.cli.output import ago, is_terminal, say, size, table
+from bridge.configuration.problems import shown
 from bridge.text import printable
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class LiveTable:
             state = Text(snapshot.state, style=COLOURS.get(snapshot.state, ""))
             numbers = [f"{count:,}" for count in _counts(snapshot)]
             grid.add_row(snapshot.pipeline, state, *numbers, f"{snapshot.rate:,.0f}", lag(snapshot))
-        reasons = [f"{s.pipeline}: {s.reason}" for s in snapshots if s.reason]
+        reasons = [f"{s.pipeline}: {shown(s.reason)}" for s in snapshots if s.reason]
         self._drawn = Group(grid, *(Text(printable(line), style="dim") for line in (*reasons, *notes)))
 
     def __enter__(self) -> Self:
@@ -149,7 +150,7 @@ def summarise(snapshots: Sequence[Snapshot], elapsed: float) -> None:
     table(("pipeline", *COLUMNS, *extra, "rate"), rows, numbers=True)
     for snapshot in snapshots:
         if snapshot.reason:
-            say(f"{snapshot.pipeline}: {snapshot.reason}", "red")
+            say(f"{snapshot.pipeline} {snapshot.state}: {shown(snapshot.reason)}", "red")
 
 
 def lag(snapshot: Snapshot) -> str:

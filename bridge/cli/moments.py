@@ -17,8 +17,9 @@ SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 def parse_moment(text: str, now: float) -> int:
     """`2h`, `3d`, `2026-11-21` or `2026-11-21T03:00:00+05:30` (UTC if unsaid) as Unix milliseconds."""
     if found := AGO.fullmatch(text.strip()):
-        return int((now - int(found[1]) * SECONDS[found[2]]) * 1000)
-    moment = datetime.fromisoformat(text)
+        moment = datetime.fromtimestamp(now - int(found[1]) * SECONDS[found[2]], UTC)
+    else:
+        moment = datetime.fromisoformat(text)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

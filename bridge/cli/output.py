@@ -27,7 +27,8 @@ def is_terminal() -> bool:
 
 def say(text: str = "", colour: str | None = None, *, bold: bool = False) -> None:
     """Print one line; colours are for terminals alone."""
-    click.secho(printable(text), fg=colour, bold=bold or None)
+    line = printable(text)
+    click.echo(click.style(line, fg=colour, bold=bold or None) if colour or bold else line)
 
 
 def warn(text: str) -> None:

@@ -54,7 +54,7 @@ class _Rehearsal:
         self._sink: Sink[Any, Any] = host.sink(name)
         self._decoder = host.decoder()
         self._router = Router(settings.route)
-        self._max_bytes = settings.limits(type(self._sink)).max_payload_bytes
+        self._max_bytes = settings.limits(self._sink).max_payload_bytes
         self._tally = tally
 
     def take(self, letters: Sequence[DeadLetter]) -> None:

@@ -17,7 +17,8 @@ from bridge.cli.background import BackgroundImport, report_files
 from bridge.cli.live import screen_for, summarise
 from bridge.cli.output import counted, say
 from bridge.deadletters import REJECTS, Filter
-from bridge.engine.supervisor import Supervisor
+from bridge.engine.supervisor import Supervisor, open_journal
+from bridge.intake.files import require_writable
 from bridge.journals.cursors import all_cursors
 from bridge.ops.server import OpsServer
 
@@ -84,6 +85,8 @@ class Run:
         self._settings = host.settings
         self._state = state
         self._until_idle = until_idle
+        if imports:
+            require_writable(open_journal(host.settings, host.registry, state))
         self._supervisor = Supervisor(
             host.settings,
             host.registry,
@@ -198,8 +201,6 @@ class Run:
             report_files(self._import.reports)
             say()
         summarise(self._supervisor.snapshots(), elapsed)
-        for name, failure in self._supervisor.failures():
-            say(f"{name} broke: {type(failure).__name__}; the log says more", "red")
         say()
         say(f"data          {self._settings.data_dir}")
         if self._url:

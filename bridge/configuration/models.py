@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validat
 
 from bridge.configuration.intake import IntakeSettings
 from bridge.journals.base import JournalConfig, Start
-from bridge.sinks import BatchLimits, Sink, SinkConfig
+from bridge.sinks import BatchLimits, ObjectSink, Sink, SinkConfig
 
 __all__ = [
     "JOURNAL_KEYS",
@@ -194,13 +194,15 @@ class SinkSettings(SinkKeys):
     id: str
     config: SerializeAsAny[SinkConfig]
 
-    def limits(self, sink_type: type[Sink[Any, Any]]) -> BatchLimits:
-        """The batch limits in force for a sink of this class."""
-        return self.batch.over(sink_type.limits)
+    def limits(self, sink: Sink[Any, Any]) -> BatchLimits:
+        """The batch limits in force for this sink."""
+        return self.batch.over(sink.limits)
 
-    def in_flight(self, sink_type: type[Sink[Any, Any]]) -> int:
-        """How many batches are sent at a time for a sink of this class."""
-        return self.max_in_flight or sink_type.max_in_flight
+    def in_flight(self, sink: Sink[Any, Any]) -> int:
+        """How many batches are sent at a time to this sink."""
+        # An object's range begins where the one before it ended, so they go one after the other.
+        ordered = isinstance(sink, ObjectSink) or bool(getattr(sink.config, "ordered", False))
+        return 1 if ordered else self.max_in_flight or sink.max_in_flight
 
 
 class JournalKeys(Table):

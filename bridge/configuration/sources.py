@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,9 +93,10 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Tables:
 def located(folder: Path, name: str | Path) -> Path:
     """A path of the configuration, from the folder of its file; `~` is a home folder if there is one."""
     try:
-        return folder / Path(name).expanduser()
+        place = folder / Path(name).expanduser()
     except RuntimeError:  # no such user, or a process without a home
-        return folder / name
+        place = folder / name
+    return Path(os.path.normpath(place))
 
 
 def typed(table: Mapping[str, Any], models: list[type[BaseModel]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bridge.engine.routing import Router
 from bridge.engine.settling import Options
 from bridge.errors import BridgeError, PluginError
 
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,8 +67,7 @@ def sink_pipeline(
     parts: Parts, sink: Sink[Any, Any], settings: SinkSettings, plugin: str, reader_of: ReaderOf
 ) -> Pipeline:
     """The pipeline of one sink; `reader_of(wake)` opens its place in a journal."""
-    limits = settings.batch.over(sink.limits)
-    ordered = bool(getattr(sink.config, "ordered", False))
+    limits = settings.limits(sink)
     progress = Progress()
     router = Router(settings.route)
     inflow = SinkInflow(sink, parts.decoder, router, progress, limits, settings.dedup.window)
@@ -76,7 +76,7 @@ def sink_pipeline(
         name=settings.id,
         type=settings.type,
         plugin=plugin,
-        max_in_flight=1 if ordered else settings.max_in_flight or sink.max_in_flight,
+        max_in_flight=settings.in_flight(sink),
         max_held_bytes=max(settings.max_buffer_bytes, 2 * limits.max_bytes),
         backoff=Backoff(retry.min, retry.max),
         probe=Backoff(retry.probe_min, retry.probe_max),

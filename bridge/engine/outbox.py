@@ -17,11 +17,13 @@ class Outbox:
     """Closed loads on their way: ready, flying, or waiting for another try.
 
     At most `slots` loads are flying or waiting, so one that is retried holds its slot and
-    memory stays bounded. While `held` nothing flies but one probe at a time.
+    memory stays bounded; fewer fly at a time while the destination asks for patience (halved
+    when it does, one more after as many deliveries). While `held` one probe flies at a time.
     """
 
     def __init__(self, slots: int, probe: Backoff) -> None:
         self._slots = slots
+        self._pace = float(slots)
         self._probe = probe
         self._ready: deque[Load] = deque()
         self._waiting: list[tuple[float, int, Load]] = []
@@ -51,7 +53,9 @@ class Outbox:
         """The next load to send at `now`, if there is one and a slot for it."""
         if self.held is not None:
             return self._take_probe(now)
-        if self.flying < self._slots and self._waiting and self._waiting[0][0] <= now:
+        if self.flying >= int(self._pace):
+            return None
+        if self._waiting and self._waiting[0][0] <= now:
             return self._fly(heapq.heappop(self._waiting)[2])
         if self._ready and self.flying + len(self._waiting) < self._slots:
             return self._fly(self._ready.popleft())
@@ -61,7 +65,7 @@ class Outbox:
         """When a load that waits will be due, so that the pipeline can sleep until then."""
         if self.held is not None:
             return self._probe_at if not self.flying and len(self) else None
-        return self._waiting[0][0] if self._waiting and self.flying < self._slots else None
+        return self._waiting[0][0] if self._waiting and self.flying < int(self._pace) else None
 
     def landed(self, load: Load) -> None:
         """A flying load was answered; what remains of it must be offered again."""
@@ -72,6 +76,14 @@ class Outbox:
         """Send this load again, not before `due`."""
         self.size += load.size
         heapq.heappush(self._waiting, (due, load.number, load))
+
+    def slower(self) -> None:
+        """The destination asks for patience."""
+        self._pace = max(1.0, self._pace / 2)
+
+    def faster(self) -> None:
+        """The destination took a load."""
+        self._pace = min(float(self._slots), self._pace + 1 / self._pace)
 
     def front(self, *loads: Load) -> None:
         """Send these next, in this order: the halves of a refused load, or one that was held."""

@@ -285,6 +285,7 @@ class Pipeline:
             if not self._outbox.flying:
                 break  # only retries are left: their destination is not well, and they are read again
             self._reader.idle()
+            self._show()
             self._collect(LONGEST_SLEEP)
 
     def _finish(self) -> None:

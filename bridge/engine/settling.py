@@ -123,6 +123,10 @@ class Settler:
             delivered=judgement.delivered, duplicate=judgement.duplicates, dead_lettered=len(letters)
         )
         self.rate.add(judgement.delivered, time.monotonic())
+        if judgement.throttled:
+            self._outbox.slower()
+        elif not judgement.remaining:
+            self._outbox.faster()
         self.bytes += load.size
         if judgement.remaining:
             self._again(load, judgement)

@@ -29,7 +29,7 @@ __all__ = ["Supervisor", "open_journal"]
 log = logging.getLogger(__name__)
 
 TRIM_EVERY = 5.0
-GC_THRESHOLDS = (100_000, 20, 50)  # pages of events are no garbage; looking through them costs 1 µs an event
+GC_THRESHOLDS = (400_000, 20, 50)  # pages of events are no garbage; looking through them costs 1 µs an event
 DAY_MS = 86_400_000
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FAULTS", "Judgement", "judge"]
 
 MAX_FAULTS = 3
+OUTCOMES = frozenset({Delivered, Retry, Reject})
 Answer = Sequence[Outcome] | Exception
 
 
@@ -31,7 +32,8 @@ class Judgement:
 
     `remaining` holds the indexes to send again after `wait` seconds (None: back off);
     `halve` says that the whole load is split; `hold` that the set-up is at fault;
-    `recut` where the range must end. `reason` is for people.
+    `recut` where the range must end; `throttled` that the destination asks for patience.
+    `reason` is for people.
     """
 
     delivered: int = 0
@@ -43,6 +45,7 @@ class Judgement:
     hold: str | None = None
     recut: int | None = None
     fault: bool = False
+    throttled: bool = False
     reason: str = ""
 
 
@@ -58,7 +61,7 @@ def _broken_contract(load: Load, outcomes: object) -> PluginError | None:
     if not isinstance(outcomes, Sequence) or len(outcomes) != len(load.payloads):
         found = len(outcomes) if isinstance(outcomes, Sequence) else type(outcomes).__name__
         return PluginError(f"send must return {len(load.payloads)} outcomes, one per payload, not {found}")
-    kinds = {type(outcome) for outcome in outcomes} - {Delivered, Retry, Reject}
+    kinds = set(map(type, outcomes)) - OUTCOMES
     if kinds:
         return PluginError(f"send must return Delivered, Retry or Reject, not {kinds.pop().__name__}")
     return None
@@ -68,7 +71,7 @@ def _judge_outcomes(load: Load, outcomes: Sequence[Outcome]) -> Judgement:
     if load.ticket is not None:
         return _judge_object(load, outcomes)
     first = outcomes[0] if outcomes else None
-    if type(first) is Delivered and all(outcome is first for outcome in outcomes):
+    if type(first) is Delivered and outcomes.count(first) == len(outcomes):
         return Judgement(
             delivered=0 if first.duplicate else load.count, duplicates=load.count if first.duplicate else 0
         )
@@ -87,6 +90,7 @@ def _judge_each(outcomes: Sequence[Outcome]) -> Judgement:
             judgement.remaining.append(index)
             judgement.reason = judgement.reason or outcome.reason
             if outcome.after is not None:
+                judgement.throttled = True
                 judgement.wait = max(judgement.wait or 0.0, outcome.after)
     return judgement
 
@@ -110,7 +114,7 @@ def _judge_error(load: Load, error: Exception) -> Judgement:
         case SetupError():
             return Judgement(hold=str(error))
         case ThrottledError():
-            return Judgement(remaining=everything, wait=error.after, reason=str(error))
+            return Judgement(remaining=everything, wait=error.after, throttled=True, reason=str(error))
         case TransientError():
             return Judgement(remaining=everything, reason=str(error))
         case RejectedError():

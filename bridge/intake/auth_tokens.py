@@ -24,6 +24,9 @@ LEEWAY = 60  # seconds that clocks of phones and servers may differ
 REMEMBERED = 10_000
 MEMORY = 300.0  # seconds after which a token is looked at again
 SHORTEST_SECRET = 16
+LONGEST_REASON = 120
+# Besides its own errors, PyJWT lets through what odd JSON in a token makes Python raise.
+ODD = (ValueError, TypeError, KeyError, ArithmeticError, RecursionError)
 
 
 def require_jwt() -> Any:
@@ -45,7 +48,10 @@ class Tokens:
         self._good: OrderedDict[str, tuple[float, Sender]] = OrderedDict()
 
     def sender(self, token: str, now: float) -> Sender:
-        """Whose token this is; `ValueError` says why it is refused, `Refused` (503) that it cannot be checked yet."""
+        """Whose token this is; `now` is Unix time.
+
+        `ValueError` says why it is not good, `Refused` (503) that it cannot be checked yet.
+        """
         until, known = self._good.get(token, (0.0, None))
         if known and now < until:
             return known
@@ -65,12 +71,12 @@ class Tokens:
     def _checked(self, token: str) -> tuple[dict[str, Any], Sender]:
         try:
             unproven = self._jwt.decode(token, options={"verify_signature": False})
-            rule = self._rules.get(unproven.get("iss"))
-            if rule is None:
-                raise ValueError("this token's issuer is not known")
-            claims = rule.claims(token)
-        except self._jwt.PyJWTError as error:
-            raise ValueError(f"this token is not good: {error}") from None
+            rule = self._rules.get(str(unproven.get("iss")))
+            claims = rule.claims(token) if rule else {}
+        except (self._jwt.PyJWTError, *ODD) as error:
+            raise ValueError(f"this token is not good: {str(error)[:LONGEST_REASON]}") from None
+        if rule is None:
+            raise ValueError("this token's issuer is not known")
         return claims, rule.sender(claims)
 
 
@@ -123,7 +129,8 @@ class _Rule:
         algorithm = self._jwt.get_algorithm_by_name(self._issuer.algorithm)
         if self._issuer.algorithm == "HS256" and len(text) < SHORTEST_SECRET:
             raise SetupError(
-                f"intake.http.issuers.{self._name}: a secret of fewer than {SHORTEST_SECRET} characters can be guessed"
+                f"intake.http.issuers.{self._name}: a secret shorter than {SHORTEST_SECRET} characters"
+                " can be guessed"
             )
         try:
             return algorithm.prepare_key(text)

@@ -23,7 +23,7 @@ __all__ = ["HEALTH", "TELEMETRY", "Answer", "Refused", "done", "head", "refusal"
 
 TELEMETRY, HEALTH = "api.telemetry", "api.health"
 Header = tuple[str, str]
-SERVER_ERRORS = 500
+NO_CONTENT, SERVER_ERRORS = 204, 500
 ALWAYS = (
     "Content-Type: application/json; charset=utf-8\r\n"
     "Cache-Control: no-store\r\n"
@@ -32,7 +32,7 @@ ALWAYS = (
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault of the program
-    """A request that is not taken: the HTTP `status`, one sentence, and seconds until it may be tried again."""
+    """A request that is not taken: the HTTP `status`, one sentence, seconds until another try."""
 
     def __init__(
         self, status: int, reason: str, *, after: float | None = None, headers: Iterable[Header] = ()
@@ -71,7 +71,8 @@ def head(answer: Answer, more: Iterable[Header], now: float, *, close: bool) -> 
     """The bytes in front of the body; `now` is Unix time, `close` announces the connection's end."""
     lines = [f"HTTP/1.1 {answer.status} {_phrase(answer.status)}\r\n", f"Date: {_date(int(now))}\r\n", ALWAYS]
     lines += [f"{name}: {value}\r\n" for name, value in (*answer.headers, *more)]
-    lines.append(f"Content-Length: {len(answer.body)}\r\n")
+    if answer.status != NO_CONTENT:
+        lines.append(f"Content-Length: {len(answer.body)}\r\n")
     lines.append("Connection: close\r\n\r\n" if close else "Connection: keep-alive\r\n\r\n")
     return "".join(lines).encode("latin-1")
 

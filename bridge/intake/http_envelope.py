@@ -83,15 +83,19 @@ def open_envelope(body: bytes, most: int) -> Envelope:
     except RecursionError:
         raise Refused(BAD_REQUEST, "the body is nested too deeply") from None
     except REFUSED as error:
-        raise Refused(BAD_REQUEST, f"the body is not a JSON object with an array of events: {error}") from None
+        raise Refused(
+            BAD_REQUEST, f"the body is not a JSON object with an array of events: {error}"
+        ) from None
     if len(envelope.events) > most:
         raise Refused(TOO_LONG, f"send at most {most} events at once, not {len(envelope.events)}")
     return envelope
 
 
 def stamp(events: Sequence[bytes], now_ms: int) -> list[bytes]:
-    """Give each event the `syncts` and `@timestamp` it lacks, before its last brace; the rest stays as sent."""
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Put the `syncts` and `@timestamp` that an event lacks before its last brace; the rest stays as sent."""
+    moment = (
+        datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
     syncts, timestamp = b'"syncts":%d' % now_ms, b'"@timestamp":"%b"' % moment.encode()
     both = syncts + b"," + timestamp + b"}"
     tail = b"," + both
@@ -109,7 +113,9 @@ def stamp(events: Sequence[bytes], now_ms: int) -> list[bytes]:
 
 
 def divide(events: Sequence[bytes], channels: Collection[str]) -> tuple[list[bytes], list[bytes]]:
-    """Part the events of these channels from all others, for a sender who may send no other."""
+    """Part the events of these channels (none given: any) from all others."""
+    if not channels:
+        return list(events), []
     own: list[bytes] = []
     foreign: list[bytes] = []
     for event in events:

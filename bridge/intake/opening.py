@@ -57,7 +57,7 @@ class Input:
         self.total: int | None = None
         try:
             self._file = _open(name)
-            self._head = self._file.peek(len(ZIP))
+            self._first = self._file.read1(BLOCK)
         except OSError as error:
             raise BridgeError(f"{self}: cannot be read ({_reason(error)})") from None
         if name != STDIN and stat.S_ISREG((found := os.fstat(self._file.fileno())).st_mode):
@@ -83,19 +83,23 @@ class Input:
             self._file.close()
 
     def _contents(self) -> Iterator[bytes]:
-        if self._head.startswith(GZIP):
+        if self._first.startswith(GZIP):
             return self._members(lambda: zlib.decompressobj(GZIP_FORMAT), GZIP_SLICE)
-        if self._head.startswith(ZSTD):
+        if self._first.startswith(ZSTD):
             decompressor = zstandard.ZstdDecompressor()
             return self._members(decompressor.decompressobj, ZSTD_SLICE)
-        if self._head.startswith(ZIP):
+        if self._first.startswith(ZIP):
             raise ValueError("a zip archive; unpack it first")
         return self._pieces(BLOCK)
 
     def _pieces(self, size: int) -> Iterator[bytes]:
-        while piece := self._file.read1(size):
-            self.position += len(piece)
-            yield piece
+        block = self._first
+        while block:
+            for begin in range(0, len(block), size):
+                piece = block[begin : begin + size]
+                self.position += len(piece)
+                yield piece
+            block = self._file.read1(BLOCK)
 
     def _members(self, begin: Callable[[], _Member], size: int) -> Iterator[bytes]:
         """The content of compressed members that follow each other, perhaps with zeros between them."""

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.testing.destination import Destination, Fault, Reply, Request
 from bridge.testing.events import ABSENT, encode, make_event, nasty, samples, unknown_samples
+from bridge.testing.golden import Golden
 
 if TYPE_CHECKING:
-    from bridge.testing.golden import Golden, GoldenContract
     from bridge.testing.http import HttpSinkContract
     from bridge.testing.journals import JournalContract
     from bridge.testing.mapping import MappingContract
+    from bridge.testing.payloads import GoldenContract
     from bridge.testing.sending import SinkContract
 
 __all__ = [
@@ -44,8 +45,7 @@ __all__ = [
 ]
 
 _WITH_PYTEST = {
-    "Golden": "golden",
-    "GoldenContract": "golden",
+    "GoldenContract": "payloads",
     "HttpSinkContract": "http",
     "JournalContract": "journals",
     "MappingContract": "mapping",

@@ -51,7 +51,7 @@ class ExchangeContract(SinkContract):
         return {refused: self.answer_refused(request), later: Reply(503)}.get(number, self.answer_ok(request))
 
     def answer_saying(self, request: Request, status: int, text: str) -> Behaviour:  # noqa: ARG002 - for overriding
-        """What it answers with this status when it says `text`, in its own form for a refusal of everything."""
+        """What it answers with this status when it says `text`, in the form of its refusals."""
         return Reply(status, json.dumps({"error": text}).encode(), {"content-type": "application/json"})
 
     def said(self, request: Request) -> object:

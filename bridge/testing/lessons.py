@@ -39,10 +39,13 @@ def check(method: Callable[ParamsT, None]) -> Callable[ParamsT, None]:
     @functools.wraps(method)
     def run(*args: ParamsT.args, **kwargs: ParamsT.kwargs) -> None:
         __tracebackhide__ = True
+        lesson = ""
         try:
             method(*args, **kwargs)
         except Breach as breach:
-            pytest.fail(_lesson(method, breach), pytrace=False)
+            lesson = _lesson(method, breach)
+        if lesson:  # outside of the handler, so that no chain of exceptions is shown with it
+            pytest.fail(lesson, pytrace=False)
 
     return run
 

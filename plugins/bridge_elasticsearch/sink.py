@@ -42,7 +42,6 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
     name: ClassVar[str] = "elasticsearch"
     config_type = ElasticsearchConfig
     limits = BatchLimits(max_events=1_000, max_bytes=5 * MIB, max_age=1.0, max_payload_bytes=10 * MIB)
-    max_in_flight = 4
 
     def __init__(self, config: ElasticsearchConfig, clock: Callable[[], float] = time.time) -> None:
         super().__init__(config)

@@ -46,7 +46,12 @@ class _Members(Told, kw_only=True, gc=False):
     edata: Members = {}
 
 
+class _Unread(Told, kw_only=True, gc=False):
+    edata: msgspec.Raw = ABSENT
+
+
 _decode_members = msgspec.json.Decoder(_Members).decode
+_decode_unread = msgspec.json.Decoder(_Unread).decode
 
 
 class Form:
@@ -71,7 +76,7 @@ class Form:
         names = {attribute(key): rules[key].name for key in plain}
         self._taken = msgspec.defstruct("Taken", fields, rename=names, omit_defaults=True, gc=False)
         told = msgspec.defstruct("GivenEvent", [("edata", given)], bases=(Told,), kw_only=True, gc=False)
-        self.decode: Callable[[bytes], Told] = msgspec.json.Decoder(told).decode
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(told).decode
         self._read = msgspec.json.Decoder(given).decode
         self._pick = _picker(plain)
         self._made = [
@@ -114,20 +119,26 @@ def _picker(keys: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     names = [attribute(key) for key in keys]
     if len(names) > 1:
         return attrgetter(*names)
-    return lambda source: tuple(getattr(source, name) for name in names)
+    return lambda source: tuple(getattr(source, name) for name in names)  # attrgetter makes no tuple of one
 
 
-def read(form: Form | None, raw: bytes) -> Told:
+def read(form: Form, raw: bytes) -> Told:
     """Read an event; escapes that no decoder takes are made readable first. `EventError` if it cannot be."""
     try:
-        return form.decode(raw) if form else _decode_members(raw)
+        told: Told = form.decode(raw)
     except (msgspec.MsgspecError, ValueError):
-        pass  # another shape, or an escape that is none
+        return _read_members(raw)  # another shape, or an escape that is none
+    return told
+
+
+def _read_members(raw: bytes) -> Told:
+    for line in (raw, readable(raw)):
+        try:
+            return _decode_members(line)
+        except (msgspec.MsgspecError, ValueError):
+            continue
     try:
-        return _decode_members(raw)
+        told = _decode_unread(readable(raw))
     except (msgspec.MsgspecError, ValueError):
-        pass
-    try:
-        return _decode_members(readable(raw))
-    except (msgspec.MsgspecError, ValueError):
-        raise EventError("edata", "edata is no object that can be decoded", "$.edata") from None
+        raise EventError("edata", "the event cannot be decoded a second time") from None
+    return Told(mid=told.mid, context=told.context, object=told.object, tags=told.tags)

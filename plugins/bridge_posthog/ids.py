@@ -10,6 +10,8 @@ import hashlib
 from functools import lru_cache
 from uuid import UUID
 
+from bridge_posthog.moments import MILLISECONDS, second
+
 __all__ = ["DAY", "derived_digest", "derived_session", "head", "own_session", "uuid7", "uuid8"]
 
 DAY = 86_400_000
@@ -24,12 +26,12 @@ def uuid8(digest: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
-def head(digest: bytes, time: str) -> bytes:
-    """The beginning of an event: its uuid and its time, always in the same places."""
-    text = digest.hex()
+def head(digest: bytes, at: int) -> bytes:
+    """The beginning of an event: its uuid and its time (ms), always in the same places."""
+    text, seconds = digest.hex(), at // 1000
     return (
         f'{{"uuid":"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}",'
-        f'"timestamp":"{time}","event":'
+        f'"timestamp":"{second(seconds)}{MILLISECONDS[at - 1000 * seconds]}","event":'
     ).encode()
 
 

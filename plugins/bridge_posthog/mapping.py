@@ -92,7 +92,7 @@ class Mapper:
         self._plans: dict[str, Plan | None] = {**plans, **dict.fromkeys(config.exclude_eids)}
         self._unknown = lru_cache(maxsize=256)(lambda eid: self._plan(eid, {}))
         self._places = Places(config, self._hide)
-        self._scenes: dict[tuple[Any, ...], Scene] = {}
+        self._scenes: dict[Any, Scene] = {}
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
     def _plan(self, eid: str, rules: Mapping[str, Rule]) -> Plan:
@@ -128,7 +128,7 @@ class Mapper:
         digest = derived_digest("mid", event.mid) if self._by_mid else event.identity
         payload = b"".join(
             (
-                head(digest, iso(at)),
+                head(digest, at),
                 name,
                 b',"distinct_id":',
                 scene.distinct_id or dump(shorten(f"event:{event.mid}")),
@@ -151,7 +151,7 @@ class Mapper:
         own = own_session(sid, at) if sid else None
         window = at - (at - self._boundary) % DAY
         if self._raw:
-            key = (own, window, event.ver, event.actor, dump(context), dump(event.object))
+            key: Any = (own, window, event.ver, event.actor, dump(context), dump(event.object))
         else:
             parts = (bytes(told.context), bytes(told.object), bytes(told.tags))
             key = (own, window, event.ver, event.actor, *parts)
@@ -185,12 +185,7 @@ class Mapper:
         document = event.document if config.denormalised or config.person_properties else {}
         if config.denormalised:
             add_place(document, draft)
-        if (
-            event.eid != "START"
-            or not person
-            or told is None
-            or word(told.edata, "type_").lower() not in FIRST_STAGES
-        ):
+        if event.eid != "START" or not person or word(told.edata, "type_").lower() not in FIRST_STAGES:
             return
         if config.set_once:
             draft.add("$set_once", present(first_channel=context.channel, first_producer=context.pdata.id))

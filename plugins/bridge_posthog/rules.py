@@ -247,7 +247,7 @@ def _object(draft: Draft, name: bytes, token: bytes) -> bool:
     return _kept(draft, name, token, OBJECT)
 
 
-def _kept(draft: Draft, name: str, token: bytes, first: int) -> bool:
+def _kept(draft: Draft, name: bytes, token: bytes, first: int) -> bool:
     if token[0] == first and not is_empty(token):
         draft += (name, draft.whole(token))
     return token[0] == first
@@ -268,14 +268,23 @@ def as_merged(draft: Draft, name: bytes, token: bytes) -> bool:
         return False
     whole: Members = {}
     for item in items:
+        whole.update(item)
+    if len(whole) < sum(map(len, items)):
+        whole = _numbered(items)
+    if whole:
+        draft += (name, draft.whole(dump(whole)))
+    return True
+
+
+def _numbered(items: list[Members]) -> Members:
+    whole: Members = {}
+    for item in items:
         for key, value in item.items():
             free, count = key, 2
             while free in whole:
                 free, count = f"{key}_{count}", count + 1
             whole[free] = value
-    if whole:
-        draft += (name, draft.whole(dump(whole)))
-    return True
+    return whole
 
 
 def as_columns(name: str) -> Put:

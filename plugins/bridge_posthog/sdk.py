@@ -49,7 +49,7 @@ class SdkTransport:
         from posthog.consumer import Consumer  # noqa: PLC0415 - an optional package
 
         self._protocol: Protocol = protocol
-        self._consumer = Consumer(
+        self._consumer: Any = Consumer(
             None,
             config.api_key.reveal(),
             host=host,

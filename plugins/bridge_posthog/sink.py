@@ -15,7 +15,7 @@ from bridge_posthog.answers import judge, refuse
 from bridge_posthog.config import PostHogConfig
 from bridge_posthog.explain import side_by_side
 from bridge_posthog.mapping import Mapper
-from bridge_posthog.wire import PATHS, body, compress, headers, pack
+from bridge_posthog.wire import PATHS, body, headers, pack, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,10 +43,10 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
 
     name: ClassVar[str] = "posthog"
     config_type = PostHogConfig
-    limits: ClassVar[BatchLimits] = BatchLimits(
+    limits: BatchLimits = BatchLimits(
         max_events=1_000, max_bytes=5 * MEGABYTE, max_age=1.0, max_payload_bytes=900 * 1024
     )
-    max_in_flight: ClassVar[int] = 4
+    max_in_flight: int = 4
 
     def __init__(self, config: PostHogConfig, clock: Callable[[], float] = time.time) -> None:
         super().__init__(config)
@@ -156,7 +156,7 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         return self._client.request(
             "POST",
             f"{self._host}{PATHS[protocol]}",
-            content=compress(data, encoding),
+            content=packed(data, encoding),
             headers=headers(
                 protocol, key=key, agent=self._agent, encoding=encoding, uuids=uuids, attempt=attempt, now=now
             ),

@@ -130,7 +130,8 @@ def relate(context: bytes, tags: bytes) -> Piece:
     Both arguments as they stand in the event; in the context, only what is of the right type counts.
     """
     properties: dict[str, Any] = {}
-    whole = load(context) or {}
+    found = load(context)
+    whole: dict[str, Any] = found if isinstance(found, dict) else {}
     for item in _listed(whole.get("cdata")):
         kind, value = (item.get("type"), item.get("id")) if isinstance(item, dict) else (None, None)
         if isinstance(kind, str) and isinstance(value, str) and kind and value:
@@ -138,8 +139,9 @@ def relate(context: bytes, tags: bytes) -> Piece:
             while name in properties:
                 name, count = f"{below('cdata', kind)}_{count}", count + 1
             properties[name] = value
-    levels = whole.get("rollup")
-    for level in LEVELS if isinstance(levels, dict) else ():
+    rollup = whole.get("rollup")
+    levels: dict[str, Any] = rollup if isinstance(rollup, dict) else {}
+    for level in LEVELS:
         if isinstance(levels.get(level), str) and levels[level]:
             properties[f"context_rollup_{level}"] = levels[level]
     labels = [label for label in _listed(load(tags)) if isinstance(label, str) and label]

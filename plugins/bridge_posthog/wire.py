@@ -8,16 +8,14 @@ answers 200 to a batch as a whole, even to one it drops for being over the quota
 from __future__ import annotations
 
 import hashlib
-import zlib
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-import zstandard
-
+from bridge.compression import compress, compress_zstd
 from bridge_posthog.ids import HYPHENATED, uuid8
 from bridge_posthog.moments import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Container, Sequence
 
 __all__ = [
     "PATHS",
@@ -25,10 +23,10 @@ __all__ = [
     "Parcel",
     "Protocol",
     "body",
-    "compress",
     "headers",
     "opening",
     "pack",
+    "packed",
 ]
 
 Protocol = Literal["v0", "v1"]
@@ -37,7 +35,6 @@ Encoding = Literal["zstd", "gzip", "none"]
 PATHS: Final[dict[Protocol, str]] = {"v0": "/batch/", "v1": "/i/v1/analytics/events"}
 UUID: Final = slice(len(b'{"uuid":"'), len(b'{"uuid":"') + HYPHENATED)
 _ALWAYS: Final = b'"$geoip_disable":true,"$ip":null'
-GZIP: Final = 31  # zlib's window bits for a gzip member
 
 
 def opening(protocol: Protocol, profile: bool, session: str | None) -> bytes:
@@ -130,19 +127,8 @@ def headers(
     }
 
 
-def compress(data: bytes, encoding: Encoding) -> bytes:
+def packed(data: bytes, encoding: Encoding) -> bytes:
     """Compress a body in one shot, at the fastest level."""
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=1).compress(data)
-    return _gzip(data, 1, GZIP) if encoding == "gzip" else data
-
-
-def _fast_gzip() -> Callable[[bytes, int, int], bytes]:
-    try:
-        from isal import isal_zlib  # noqa: PLC0415 - there is no build of it for every platform
-    except ImportError:
-        return zlib.compress
-    return isal_zlib.compress
-
-
-_gzip = _fast_gzip()
+        return compress_zstd(data)
+    return compress(data) if encoding == "gzip" else data

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from bridge.paths import from_config_folder
 from bridge.secrets import Secret
 from bridge.sinks import SinkConfig
 
@@ -73,7 +74,7 @@ def _folder(rest: str) -> str:
         rest = rest[2:]
         if not rest.startswith("/"):
             raise ValueError(
-                "write file:///absolute/folder, or file:folder for one below the working directory"
+                "write file:///absolute/folder, or file:folder for one beside the configuration file"
             )
     if not rest.strip("/") or "\0" in rest:
         raise ValueError("the folder is missing: file:///absolute/folder")
@@ -160,9 +161,12 @@ class S3Config(SinkConfig):
 
     @field_validator("url")
     @classmethod
-    def _readable(cls, url: str) -> str:
-        Place.of(url)
-        return url
+    def _readable(cls, url: str, info: ValidationInfo) -> str:
+        place = Place.of(url)
+        if place.scheme != "file":
+            return url
+        folder = from_config_folder(place.path, info)
+        return f"file://{folder}" if folder.startswith("/") else f"file:{folder}"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

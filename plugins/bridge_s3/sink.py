@@ -14,6 +14,7 @@ from bridge_s3.formats import Format, format_of
 from bridge_s3.keys import PLANS, Naming, plan_key
 from bridge_s3.mapping import Grouper
 from bridge_s3.planning import IGNORES_CONDITIONS, Neighbours, check_place, write_chunk
+from bridge_s3.verify import verify
 from bridge_s3.wire import DigestError, Sealed, fold, gather, make_plan, seal
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class S3Sink(ObjectSink[S3Config]):
             raise SetupError(IGNORES_CONDITIONS)
         self._proven = True
         return "the store honours If-None-Match"
+
+    def verify(self, stream: str | None = None) -> tuple[bool, list[str]]:
+        """Whether the plans of a stream (all of them) leave no gap, and every object is as planned."""
+        report = verify(self.config, stream)
+        return report.ok, report.lines()
 
     def explain(self, batch: Batch[Pack]) -> str:
         """The plan, then each object's key and the events in it, unpacked."""

@@ -35,7 +35,6 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
     config_type = WebhookConfig
     # below the 1 MiB of request body that common reverse proxies permit
     limits = BatchLimits(max_events=1_000, max_bytes=1_000_000, max_age=1.0)
-    max_in_flight: ClassVar[int] = 4
 
     def __init__(self, config: WebhookConfig, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives the Unix time of an attempt, which is signed."""

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ dir = "{PLUGINS}"
 port = 0
 """
 PATIENCE = 30
+CELL = re.compile(r"\s{2,}")
 
 
 def event(n, eid="LOG", **changes):
@@ -147,13 +149,13 @@ def columns():
     def read(text, first):
         lines = text.splitlines()
         begin = next(i for i, line in enumerate(lines) if line.startswith(first))
-        headings = [word for word in lines[begin].split("  ") if word]
+        headings = CELL.split(lines[begin])
         rows = []
         for line in lines[begin + 1 :]:
-            cells = line.split()
+            cells = CELL.split(line.rstrip())
             if len(cells) < 2:
                 break
-            rows.append(dict(zip((heading.strip() for heading in headings), cells, strict=False)))
+            rows.append(dict(zip(headings, cells, strict=False)))
         return rows
 
     return read

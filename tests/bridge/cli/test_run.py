@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -90,7 +91,9 @@ def test_an_import_that_breaks_off_ends_the_run_with_exit_code_1(site, make_raw)
 
 def test_a_journal_of_files_takes_no_import(site, make_raw):
     site.write("events.jsonl", [make_raw(1)])
-    site.configure('[journal]\ntype = "file"\npath = "events.jsonl"\n[sinks.tray]\ntype = "tray"\npath = "tray.jsonl"\n')
+    site.configure(
+        '[journal]\ntype = "file"\npath = "events.jsonl"\n[sinks.tray]\ntype = "tray"\npath = "tray.jsonl"\n'
+    )
     _, err = site.run("run", "--import", "events.jsonl", code=1)
     assert "bridge: a file journal is read in place and takes no new events" in err
     site.run("run", "--until-idle")
@@ -186,7 +189,7 @@ def test_a_pipeline_that_breaks_leaves_the_others_running_and_is_told_at_the_end
     site.write("events.jsonl", [make_raw(n) for n in range(30)])
     out, err = site.run("run", "--import", "events.jsonl", "--until-idle", code=1)
     assert len(site.delivered()) == 30
-    assert "crate broke: RuntimeError" in out
+    assert "crate failed: RuntimeError" in out
     assert "the lid is nailed down" in err
 
 
@@ -239,7 +242,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(site, make_raw):
         head='plugins.dir = "{}"\n'.format(site.folder / "none"),
         name="second.toml",
     )
-    (site.folder / "none").symlink_to(os.path.dirname(__file__) + "/plugins")
+    (site.folder / "none").symlink_to(Path(__file__).parent / "plugins")
     _, err = site.run("--config", "second.toml", "run", code=1)
     assert f"bridge: cannot listen on 127.0.0.1:{port}" in err
     first.send_signal(signal.SIGTERM)
@@ -257,7 +260,7 @@ def test_the_cursor_of_a_sink_that_is_gone_is_warned_of(site, make_raw):
 def test_observers_of_plugins_are_told(site, make_raw):
     folder = site.folder / "plugins"
     folder.mkdir()
-    (folder / "tray.py").symlink_to(os.path.dirname(__file__) + "/plugins/tray.py")
+    (folder / "tray.py").symlink_to(Path(__file__).parent / "plugins" / "tray.py")
     (folder / "watch.py").write_text(
         "from bridge import hookimpl\n"
         "@hookimpl\n"
@@ -265,7 +268,9 @@ def test_observers_of_plugins_are_told(site, make_raw):
         "@hookimpl\n"
         "def bridge_dead_lettered(letter): print('lost', letter.code, flush=True)\n"
     )
-    site.configure('[ops]\nenabled = false\n[sinks.tray]\ntype = "tray"\npath = "t"\n', head='plugins.dir = "plugins"\n')
+    site.configure(
+        '[ops]\nenabled = false\n[sinks.tray]\ntype = "tray"\npath = "t"\n', head='plugins.dir = "plugins"\n'
+    )
     site.write("events.jsonl", [b"nonsense"])
     out, _ = site.run("run", "--import", "events.jsonl", "--until-idle")
     assert "started ('rejects', 'tray')" in out
@@ -274,7 +279,7 @@ def test_observers_of_plugins_are_told(site, make_raw):
 
 
 def on_a_terminal(site, *args, until, then):
-    """Run on a pseudo-terminal; when `until` was seen, send the signals `then`. All that was shown, and the code."""
+    """Run on a pseudo-terminal, sending the signals `then` once `until` is seen; what was shown, the code."""
     master, slave = pty.openpty()
     process = site.start(*args, stdin=slave, stdout=slave, stderr=slave, text=False)
     os.close(slave)

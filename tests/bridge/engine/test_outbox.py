@@ -103,6 +103,32 @@ def test_dead_loads_are_let_go(outbox):
     assert (len(outbox), outbox.size) == (0, 0)
 
 
+def test_a_destination_that_asks_for_patience_gets_fewer_at_a_time():
+    outbox = Outbox(8, PROBE)
+    fill(outbox, 20)
+
+    def flown():
+        flying = []
+        while (load := outbox.take(0)) is not None:
+            flying.append(load)
+        for load in flying:
+            outbox.landed(load)
+            outbox.front(load)
+        return len(flying)
+
+    assert flown() == 8
+    outbox.slower()
+    assert flown() == 4
+    for _ in range(10):
+        outbox.slower()
+    assert flown() == 1
+    outbox.faster()
+    assert flown() == 2
+    for _ in range(100):
+        outbox.faster()
+    assert flown() == 8
+
+
 @given(steps=st.lists(st.tuples(st.sampled_from("otldrhR"), st.integers(0, 50)), max_size=80))
 def test_size_and_slots_always_add_up(steps):
     outbox = Outbox(3, PROBE)

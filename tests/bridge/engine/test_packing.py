@@ -33,6 +33,7 @@ class Joined(ObjectSink):
 class Fake:
     ets = 0.0
     eid = "E"
+    digest = None
     actor = context = SimpleNamespace(id="", did="")
 
     def __init__(self, n):

@@ -51,9 +51,9 @@ def test_the_defaults_of_a_sink_are_those_of_the_plan(load):
 def test_limits_that_are_not_set_are_the_sinks_own(load, plugins):
     sink = load(SINK + "batch.max_age = 9.0\n").sinks["product"]
     toy = plugins.registry.sink("toy")
-    assert sink.limits(toy) == BatchLimits(max_events=7, max_bytes=70, max_age=9.0)
-    assert sink.in_flight(toy) == 3
-    assert load(SINK + "max_in_flight = 8\n").sinks["product"].in_flight(toy) == 8
+    assert sink.limits(toy(sink.config)) == BatchLimits(max_events=7, max_bytes=70, max_age=9.0)
+    assert sink.in_flight(toy(sink.config)) == 3
+    assert load(SINK + "max_in_flight = 8\n").sinks["product"].in_flight(toy(sink.config)) == 8
     assert BatchSettings().over(BatchLimits()) == BatchLimits()
 
 

@@ -199,7 +199,6 @@ def test_nasty_covers_what_breaks_programs():
     assert len(json.loads(NASTY["ids of 250 characters"])["actor"]["id"]) == 250
 
 
-def test_the_package_offers_exactly_its_public_names():
-    assert sorted(testing.__all__) == sorted(
-        ["ABSENT", "encode", "make_event", "nasty", "samples", "unknown_samples"]
-    )
+def test_the_package_offers_the_event_factories():
+    names = {"ABSENT", "encode", "make_event", "nasty", "samples", "unknown_samples"}
+    assert names <= set(testing.__all__)

@@ -27,10 +27,29 @@ MAX_BODY = {"v0": 20 * 1024 * 1024, "v1": 50 * 1024 * 1024}
 MAX_EVENT = 1_000_000
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 NOBODY = {
-    "", "0", "1", "[object object]", "anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated",
-    "email", "undefined", "true", "false", "nan", "none", "null", "00000000-0000-0000-0000-000000000000",
-    "anonymous-user", "backend", "system", "user",
-}  # fmt: skip
+    "",
+    "0",
+    "1",
+    "[object object]",
+    "anonymous",
+    "guest",
+    "distinctid",
+    "distinct_id",
+    "id",
+    "not_authenticated",
+    "email",
+    "undefined",
+    "true",
+    "false",
+    "nan",
+    "none",
+    "null",
+    "00000000-0000-0000-0000-000000000000",
+    "anonymous-user",
+    "backend",
+    "system",
+    "user",
+}
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
@@ -150,7 +169,13 @@ def judge_v1(body: bytes, headers: dict[str, str]) -> Taken:
 def _check_headers(headers: dict[str, str]) -> None:
     missing = [
         name
-        for name in ("posthog-sdk-info", "posthog-attempt", "posthog-request-id", "posthog-request-timestamp", "user-agent")
+        for name in (
+            "posthog-sdk-info",
+            "posthog-attempt",
+            "posthog-request-id",
+            "posthog-request-timestamp",
+            "user-agent",
+        )
         if not headers.get(name)
     ]
     if missing:
@@ -219,7 +244,9 @@ def _verdict_v1(item: Members) -> dict[str, str]:
 def _options_fit(options: Any) -> bool:
     if not isinstance(options, dict):
         return False
-    flags = (options.get(key) for key in ("cookieless_mode", "disable_skew_correction", "process_person_profile"))
+    flags = (
+        options.get(key) for key in ("cookieless_mode", "disable_skew_correction", "process_person_profile")
+    )
     tour = options.get("product_tour_id")
     return all(isinstance(flag, bool | int | float | str | None) for flag in flags) and (
         tour is None or (isinstance(tour, str | int) and not isinstance(tour, bool))
@@ -230,7 +257,11 @@ def parse(text: bytes, failure: str) -> Any:
     """Parse JSON as serde does: no BOM, no NaN; raises `Refused`."""
     try:
         return json.loads(
-            text.decode("utf-8"), object_pairs_hook=_members, parse_constant=_constant, parse_float=_float, parse_int=_int
+            text.decode("utf-8"),
+            object_pairs_hook=_members,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
         )
     except UnicodeDecodeError:
         raise Refused(400, "invalid body encoding") from None

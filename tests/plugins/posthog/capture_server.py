@@ -107,7 +107,9 @@ class Capture:
 def _refusal(protocol: str, refused: Refused) -> Reply:
     if protocol == "v0":
         return Reply(refused.status, str(refused).encode(), {"Content-Type": "text/plain"})
-    return Reply(refused.status, json.dumps({"error": refused.error, "error_description": str(refused)}).encode())
+    return Reply(
+        refused.status, json.dumps({"error": refused.error, "error_description": str(refused)}).encode()
+    )
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from bridge.events import decode
 from bridge.sinks import Batch
 from bridge.testing import encode, make_event

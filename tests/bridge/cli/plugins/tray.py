@@ -9,7 +9,18 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from bridge import DELIVERED, BatchLimits, EventError, ObjectSink, Pack, Reject, Sink, SinkConfig, hookimpl
+from bridge import (
+    DELIVERED,
+    BatchLimits,
+    EventError,
+    ObjectSink,
+    Pack,
+    Reject,
+    Secret,
+    Sink,
+    SinkConfig,
+    hookimpl,
+)
 from bridge.errors import SetupError
 
 
@@ -19,6 +30,7 @@ class TrayConfig(SinkConfig):
     poison: tuple[str, ...] = Field(default=(), description="Event types that cannot be mapped.")
     decline: tuple[str, ...] = Field(default=(), description="Event types that are of no use.")
     delay: float = Field(default=0.0, description="Seconds each send takes.")
+    key: Secret | None = Field(default=None, description="What opens the destination.")
     closed: bool = Field(default=False, description="Whether the destination lets nobody in.")
 
 

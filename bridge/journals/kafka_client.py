@@ -1,0 +1,235 @@
+"""Clients of librdkafka: their settings, their log, and what their errors mean to an operator."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, libversion
+from confluent_kafka.admin import AdminClient
+
+from bridge.errors import BridgeError, PluginError
+from bridge.secrets import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.journals.kafka_config import KafkaJournalConfig, KafkaSecurity
+
+__all__ = ["Clients", "Troubles", "cause", "sentence"]
+
+log = logging.getLogger(__name__)
+
+OLDEST = 0x020F0000  # librdkafka 2.15: fixes of commits during rebalances and of KIP-848 rejoining
+REPEAT_AFTER = 60.0
+TOKEN_SECONDS = 300.0
+CONSUMER_ONLY = re.compile(
+    r"(fetch|queued|session|heartbeat|max\.poll|max\.partition|coordinator\.query|check\.crcs|isolation|group|allow\.auto|consume)\b.*"
+)
+PRODUCER_ONLY = re.compile(
+    r"(queue\.buffering|linger|batch|compression|message\.send|retries|delivery|message\.timeout|request\.timeout|sticky|partitioner|max\.in\.flight$|produce)\b.*"
+)
+CONSUMER = {
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "auto.offset.reset": "error",
+    "enable.partition.eof": "true",
+}
+# Five groups in one process: what is fetched ahead is bounded, and one answer cannot be 50 MiB.
+CONSUMER_SIZES = {
+    "queued.max.messages.kbytes": "4096",
+    "queued.min.messages": "1000",
+    "fetch.queue.backoff.ms": "100",
+    "fetch.max.bytes": "4194304",
+}
+PRODUCER = {"acks": "all", "enable.idempotence": "true"}
+PRODUCER_SIZES = {
+    "compression.type": "zstd",
+    "linger.ms": "5",
+    "message.timeout.ms": "30000",
+    "message.max.bytes": "8388608",
+    "queue.buffering.max.kbytes": "65536",
+}
+PROTOCOLS = {
+    "classic": {"partition.assignment.strategy": "cooperative-sticky"},
+    "consumer": {"group.protocol": "consumer"},
+}
+MEANINGS = {
+    KafkaError._ALL_BROKERS_DOWN: "no broker can be reached",
+    KafkaError._TRANSPORT: "a broker cannot be reached",
+    KafkaError._RESOLVE: "a broker's name cannot be resolved",
+    KafkaError._AUTHENTICATION: "the brokers refuse the credentials in journal.security",
+    KafkaError._SSL: "TLS with a broker failed",
+    KafkaError._MAX_POLL_EXCEEDED: "the pipeline did not poll in time and lost its partitions",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "a topic may not be read with these credentials",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the consumer group may not be used with these credentials",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "a topic does not exist",
+    KafkaError.FENCED_INSTANCE_ID: "another process has the same static_id",
+    KafkaError.UNRELEASED_INSTANCE_ID: "the last process with this static_id is still in the group",
+}
+
+
+def cause(error: KafkaException) -> KafkaError:
+    """The error inside an exception of the client."""
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+
+
+def sentence(error: KafkaError) -> str:
+    """What an error means, and what the client says about it, short and without secrets."""
+    detail = redact(error.str() or error.name())[:200]
+    meaning = MEANINGS.get(error.code())
+    return f"{meaning} ({detail})" if meaning else detail
+
+
+class Troubles:
+    """What is wrong between one client and the cluster: said once, then once a minute, while it lasts."""
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._told: dict[int, float] = {}
+        self.current = ""
+
+    def tell(self, error: KafkaError) -> None:
+        """Something failed that the client goes on trying."""
+        # Single connections come and go; the client says when none is left.
+        if error.code() != KafkaError._TRANSPORT or not self.current:
+            self.current = sentence(error)
+        now = self._clock()
+        if now - self._told.get(error.code(), -REPEAT_AFTER) >= REPEAT_AFTER:
+            self._told[error.code()] = now
+            log.warning("%s: %s", self._name, sentence(error))
+
+    def over(self) -> None:
+        """Something went through."""
+        if self.current:
+            self.current = ""
+            self._told.clear()
+            log.info("%s: the connection to Kafka works again", self._name)
+
+
+class ClientLog:
+    """librdkafka's own log, thinned out: it repeats a broken connection many times a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def log(self, level: int, message: str, *args: Any) -> None:
+        """Called by the client on its user's thread, with the kind of message first in `args`."""
+        kind, now = str(args[0]) if args else "", self._clock()
+        repeated = now - self._last.get(kind, -REPEAT_AFTER) < REPEAT_AFTER
+        if not repeated:
+            self._last[kind] = now
+        text = redact(message % args if args else message)
+        log.log(logging.DEBUG if repeated else min(level, logging.WARNING), "librdkafka: %s", text)
+
+
+class Clients:
+    """Makes the clients of one bridge; every error in their settings is a `BridgeError`."""
+
+    def __init__(self, config: KafkaJournalConfig, instance: str) -> None:
+        if libversion()[1] < OLDEST:
+            raise PluginError(f"librdkafka 2.15 or newer is needed, this is {libversion()[0]} (upgrade confluent-kafka)")
+        self._config = config
+        self._instance = instance
+
+    def group(self, pipeline: str) -> str:
+        """The consumer group of a pipeline."""
+        return f"{self._instance}.{pipeline}"
+
+    def consumer(self, pipeline: str, **callbacks: Callable[..., None]) -> Consumer:
+        """A consumer in the pipeline's group, not subscribed yet."""
+        static = {"group.instance.id": self._config.static_id} if self._config.static_id else {}
+        settings = {
+            **CONSUMER_SIZES,
+            **self._common(pipeline, PRODUCER_ONLY),
+            **CONSUMER,
+            **PROTOCOLS[self._config.group_protocol],
+            **static,
+            "group.id": self.group(pipeline),
+            **callbacks,
+        }
+        return self._made(Consumer, settings)
+
+    def probe(self) -> Consumer:
+        """A consumer outside of every group, for looking at single records."""
+        settings = {**CONSUMER_SIZES, **self._common("probe", PRODUCER_ONLY), **CONSUMER}
+        return self._made(Consumer, {**settings, "group.id": f"{self._instance}.probe"})
+
+    def producer(self, **callbacks: Callable[..., None]) -> Producer:
+        """An idempotent producer that waits for every in-sync replica."""
+        settings = {**PRODUCER_SIZES, **self._common("writer", CONSUMER_ONLY), **PRODUCER, **callbacks}
+        return self._made(Producer, settings)
+
+    def admin(self) -> AdminClient:
+        """A client for questions about topics and groups."""
+        both = re.compile(f"{CONSUMER_ONLY.pattern}|{PRODUCER_ONLY.pattern}")
+        return self._made(AdminClient, self._common("admin", both))
+
+    def _common(self, name: str, foreign: re.Pattern[str]) -> dict[str, Any]:
+        options = {
+            option: str(value).lower() if isinstance(value, bool) else str(value)
+            for option, value in self._config.options.items()
+            if not foreign.fullmatch(option)
+        }
+        return {
+            "client.id": f"{self._instance}.{name}",
+            **options,
+            "bootstrap.servers": ",".join(self._config.brokers),
+            **_security(self._config.security),
+        }
+
+    def _made(self, kind: Any, settings: dict[str, Any]) -> Any:
+        try:
+            return kind(settings, logger=ClientLog())
+        except (KafkaException, ValueError, TypeError) as error:
+            text = cause(error).str() if isinstance(error, KafkaException) else str(error)
+            raise BridgeError(f"journal.options or journal.security: {redact(text)[:200]}") from None
+
+
+def _security(security: KafkaSecurity) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "security.protocol": f"{'SASL' if security.sasl else ''}_{'SSL' if security.tls else 'PLAINTEXT'}".strip("_"),
+    }
+    files = {
+        "ssl.ca.location": security.ca_file,
+        "ssl.certificate.location": security.cert_file,
+        "ssl.key.location": security.key_file,
+    }
+    settings |= {option: str(path) for option, path in files.items() if path is not None}
+    if security.key_password is not None:
+        settings["ssl.key.password"] = security.key_password.reveal()
+    if security.sasl is not None:
+        settings |= {"sasl.mechanisms": security.sasl, **_sasl(security)}
+    return settings
+
+
+def _sasl(security: KafkaSecurity) -> dict[str, Any]:
+    if security.username is not None and security.password is not None:
+        return {"sasl.username": security.username, "sasl.password": security.password.reveal()}
+    token, secret = security.token, security.client_secret
+    if token is not None:
+        return {"oauth_cb": lambda _: (text := token.reveal(), _expiry(text))}
+    oidc = {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": security.token_url,
+        "sasl.oauthbearer.client.id": security.client_id,
+        "sasl.oauthbearer.client.secret": secret.reveal() if secret else None,
+        "sasl.oauthbearer.scope": security.scope,
+    }
+    return {option: value for option, value in oidc.items() if value is not None}
+
+
+def _expiry(token: str) -> float:
+    """When a JWT says that it ends (Unix seconds); a token that says nothing is read again after a while."""
+    try:
+        claims = token.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return time.time() + TOKEN_SECONDS

@@ -1,0 +1,221 @@
+"""The cursors of a Kafka journal, which are the committed offsets of its consumer groups."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from bridge.errors import BridgeError
+from bridge.journals.kafka_client import Clients, cause, sentence
+from bridge.journals.kafka_places import stream_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from confluent_kafka import Consumer
+    from confluent_kafka.admin import AdminClient
+
+    from bridge.journals.kafka_commits import Key
+    from bridge.journals.kafka_config import KafkaJournalConfig
+
+__all__ = ["CursorRow", "Move", "Target", "cursor_rows", "give_start", "move_cursors", "partitions_of"]
+
+Target = Literal["earliest", "latest"] | datetime | int
+WAIT = 10.0
+LOOK_SECONDS = 5.0
+OCCUPIED = {
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.NON_EMPTY_GROUP,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.REBALANCE_IN_PROGRESS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRow:
+    """One pipeline's place in one partition.
+
+    `position` is the committed offset, None if there is none yet; `low` ≤ offset < `high` is what
+    the partition holds; `lag` counts offsets behind, `lag_seconds` is the age of the next record.
+    """
+
+    pipeline: str
+    group: str
+    stream: str
+    position: int | None
+    low: int
+    high: int
+    lag: int
+    lag_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What resetting does to one partition; `before` is None where nothing was committed."""
+
+    stream: str
+    before: int | None
+    after: int
+
+
+def partitions_of(admin: AdminClient, topics: Sequence[str]) -> list[Key]:
+    """Every partition of these topics, which may be patterns that begin with ^."""
+    found = admin.list_topics(timeout=WAIT).topics
+    names = {name for name in found for topic in topics if _means(topic, name)}
+    return sorted((name, partition) for name in names for partition in found[name].partitions)
+
+
+def give_start(admin: AdminClient, group: str, topics: Sequence[str], target: Target) -> bool:
+    """Commit where a new group begins, if nobody has; False if it has begun already.
+
+    `latest` has to be committed before anything is read: after a crash, a group without an offset
+    would begin at a later end and never see what came between.
+    """
+    keys = partitions_of(admin, topics)
+    if not keys or any(offset is not None for offset in _committed(admin, group, keys).values()):
+        return False
+    try:
+        _commit(admin, group, _resolved(admin, keys, target))
+    except KafkaException as error:
+        if cause(error).code() in OCCUPIED:  # another process was quicker, and reads already
+            return False
+        raise
+    return True
+
+
+def cursor_rows(
+    config: KafkaJournalConfig, instance: str, pipelines: Iterable[str], *, ages: bool = True
+) -> list[CursorRow]:
+    """Where each pipeline stands in each partition; `ages` also looks at the next record of each."""
+    clients = Clients(config, instance)
+    admin = clients.admin()
+    try:
+        keys = partitions_of(admin, config.read_topics)
+        lows, highs = _offsets(admin, keys, OffsetSpec.earliest()), _offsets(admin, keys, OffsetSpec.latest())
+        rows = []
+        for pipeline in pipelines:
+            group = clients.group(pipeline)
+            committed = _committed(admin, group, keys)
+            times = _next_times(clients.probe(), committed, lows, highs) if ages else {}
+            rows += [
+                _row(pipeline, group, key, committed[key], lows[key], highs[key], times.get(key)) for key in keys
+            ]
+    except KafkaException as error:
+        raise _unanswered(error) from None
+    return rows
+
+
+def move_cursors(
+    config: KafkaJournalConfig,
+    instance: str,
+    pipeline: str,
+    to: Target,
+    *,
+    streams: Collection[str] | None = None,
+    dry_run: bool = True,
+) -> list[Move]:
+    """Set a pipeline's cursors; returns what changes. Every process of the bridge must be stopped.
+
+    `to` is the oldest record, the end, the first record after a moment, or an offset; it is kept
+    within what a partition holds. `streams` limits it to some partitions, named `topic[3]`.
+    """
+    clients = Clients(config, instance)
+    admin, group = clients.admin(), clients.group(pipeline)
+    try:
+        keys = partitions_of(admin, config.read_topics)
+        if streams is not None:
+            keys = [key for key in keys if stream_name(*key) in streams]
+        if not keys:
+            raise BridgeError(f"no such partition in {', '.join(config.read_topics)}")
+        before, after = _committed(admin, group, keys), _resolved(admin, keys, to)
+        if not dry_run:
+            _commit(admin, group, after)
+    except KafkaException as error:
+        if cause(error).code() in OCCUPIED:
+            raise BridgeError(f"the group {group} has members: stop every bridge process that runs {pipeline} first") from None
+        raise _unanswered(error) from None
+    return [Move(stream_name(*key), before[key], after[key]) for key in keys]
+
+
+def _means(topic: str, name: str) -> bool:
+    return bool(re.search(topic, name)) if topic.startswith("^") else topic == name
+
+
+def _row(
+    pipeline: str, group: str, key: Key, position: int | None, low: int, high: int, stamp: int | None
+) -> CursorRow:
+    behind = max(0, high - max(low, position or 0))
+    age = 0.0 if not behind else None if stamp is None else max(0.0, time.time() - stamp / 1000)
+    return CursorRow(pipeline, group, stream_name(*key), position, low, high, behind, age)
+
+
+def _unanswered(error: KafkaException) -> BridgeError:
+    return BridgeError(f"Kafka: {sentence(cause(error))}")
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result(WAIT)
+    except FutureTimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+
+
+def _committed(admin: AdminClient, group: str, keys: Sequence[Key]) -> dict[Key, int | None]:
+    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*key) for key in keys])
+    (future,) = admin.list_consumer_group_offsets([wanted], request_timeout=WAIT).values()
+    offsets = {(tp.topic, tp.partition): tp.offset for tp in _result(future).topic_partitions}
+    return {key: offset if (offset := offsets.get(key, -1)) >= 0 else None for key in keys}
+
+
+def _commit(admin: AdminClient, group: str, offsets: Mapping[Key, int]) -> None:
+    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*key, offset) for key, offset in offsets.items()])
+    (future,) = admin.alter_consumer_group_offsets([wanted], request_timeout=WAIT).values()
+    for tp in _result(future).topic_partitions:
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+
+
+def _offsets(admin: AdminClient, keys: Sequence[Key], spec: OffsetSpec) -> dict[Key, int]:
+    asked = admin.list_offsets({TopicPartition(*key): spec for key in keys}, request_timeout=WAIT) if keys else {}
+    return {(tp.topic, tp.partition): _result(future).offset for tp, future in asked.items()}
+
+
+def _resolved(admin: AdminClient, keys: Sequence[Key], target: Target) -> dict[Key, int]:
+    """The offset of `target` in each partition, within what that holds."""
+    if target == "earliest":
+        return _offsets(admin, keys, OffsetSpec.earliest())
+    highs = _offsets(admin, keys, OffsetSpec.latest())
+    if target == "latest":
+        return highs
+    if isinstance(target, datetime):
+        found = _offsets(admin, keys, OffsetSpec.for_timestamp(int(target.timestamp() * 1000)))
+        return {key: offset if (offset := found[key]) >= 0 else highs[key] for key in keys}
+    lows = _offsets(admin, keys, OffsetSpec.earliest())
+    return {key: min(max(int(target), lows[key]), highs[key]) for key in keys}
+
+
+def _next_times(
+    consumer: Consumer, committed: Mapping[Key, int | None], lows: Mapping[Key, int], highs: Mapping[Key, int]
+) -> dict[Key, int]:
+    """The time (ms) of the next record behind each cursor that is not at the end."""
+    begins = {key: max(lows[key], committed[key] or 0) for key in committed}
+    behind = {key: begin for key, begin in begins.items() if begin < highs[key]}
+    times: dict[Key, int] = {}
+    ends = time.monotonic() + LOOK_SECONDS
+    consumer.assign([TopicPartition(*key, begin) for key, begin in behind.items()])
+    while len(times) < len(behind) and time.monotonic() < ends:
+        for message in consumer.consume(100, 0.2):
+            key = (message.topic() or "", message.partition() or 0)
+            if not message.error() and key in behind:
+                times.setdefault(key, message.timestamp()[1])
+                consumer.pause([TopicPartition(*key)])
+    consumer.close()
+    return times

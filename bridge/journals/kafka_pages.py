@@ -1,0 +1,127 @@
+"""Messages of many partitions, cut into pages of one stream each. Pure.
+
+A page ends at an offset that is a multiple of 1,000, so that pipelines which stand at the same
+place cut alike and one decoding serves them all. Only what the brokers have no more of at the
+moment is handed on in shorter pages.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from itertools import accumulate, compress
+from typing import TYPE_CHECKING
+
+from bridge.journals.base import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Pager", "Run"]
+
+PAGE_RECORDS = 1_000
+PAGE_BYTES = 1024 * 1024
+MAX_LOOSE = 4 * 1024 * 1024
+
+Run = tuple["Sequence[int]", "Sequence[bytes | None]", "Sequence[int]"]
+"""Consecutive records of one partition: offsets (which may have gaps), values, timestamps in ms."""
+
+
+class _Growing:
+    """The page of one stream that is not full yet."""
+
+    def __init__(self, start: int, boundary: int) -> None:
+        self.start = start
+        self.end = start
+        self.boundary = boundary
+        self.payloads: list[bytes] = []
+        self.afters: list[int] = []
+        self.received: list[int] = []
+        self.size = 0
+
+    def add(self, offsets: Sequence[int], values: Sequence[bytes | None], stamps: Sequence[int]) -> None:
+        """Take records in; one without a value (a tombstone) only moves the end."""
+        self.end = offsets[-1] + 1
+        held = values if all(values) else [value is not None for value in values]
+        payloads = [value for value in values if value is not None]
+        self.payloads += payloads
+        self.afters += [offset + 1 for offset in compress(offsets, held)]
+        self.received += compress(stamps, held)
+        self.size += sum(map(len, payloads))
+
+    def page(self, stream: str) -> Page:
+        """The records as a page; their times only where every one of them has one."""
+        received = self.received if min(self.received, default=0) > 0 else None
+        return Page(stream, self.start, self.end, self.payloads, self.size, self.afters, received)
+
+
+class Pager:
+    """Cuts what was consumed into pages, and keeps them until they are asked for."""
+
+    def __init__(self) -> None:
+        self._growing: dict[str, _Growing] = {}
+        self._ready: deque[Page] = deque()
+        self._loose = 0
+
+    def __len__(self) -> int:
+        """Pages that can be taken now."""
+        return len(self._ready)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is kept."""
+        return not self._ready and not self._growing
+
+    def add(self, stream: str, position: int, run: Run) -> None:
+        """Take a run of records in; `position` is where the stream was read to before it."""
+        offsets, values, stamps = run
+        begin = 0
+        while begin < len(offsets):
+            growing = self._growing.get(stream)
+            if growing is None:
+                growing = self._growing[stream] = _Growing(position, _boundary(max(position, offsets[begin])))
+            limit = bisect_left(offsets, growing.boundary, begin)
+            end = begin + _fitting(values[begin:limit], PAGE_BYTES - growing.size)
+            if end > begin:
+                self._loose -= growing.size
+                growing.add(offsets[begin:end], values[begin:end], stamps[begin:end])
+                self._loose += growing.size
+            if end == limit < len(offsets):
+                growing.end = growing.boundary  # whatever lies between has no records
+            if growing.end == growing.boundary or growing.size >= PAGE_BYTES:
+                self._close(stream)
+            position, begin = growing.end, end
+        if self._loose >= MAX_LOOSE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on every page as it is: there is nothing more to fill it with."""
+        for stream in list(self._growing):
+            self._close(stream)
+
+    def take(self) -> Page | None:
+        """The next page."""
+        return self._ready.popleft() if self._ready else None
+
+    def drop(self, stream: str) -> None:
+        """Forget a stream that is read again, by us or by another process."""
+        growing = self._growing.pop(stream, None)
+        self._loose -= growing.size if growing else 0
+        self._ready = deque(page for page in self._ready if page.stream != stream)
+
+    def _close(self, stream: str) -> None:
+        growing = self._growing.pop(stream)
+        self._loose -= growing.size
+        self._ready.append(growing.page(stream))
+
+
+def _boundary(offset: int) -> int:
+    return (offset // PAGE_RECORDS + 1) * PAGE_RECORDS
+
+
+def _fitting(values: Sequence[bytes | None], space: int) -> int:
+    """How many of `values` go into a page with this much room: until it is full, and at least one."""
+    sizes = [len(value) if value is not None else 0 for value in values]
+    if sum(sizes) < space:
+        return len(sizes)
+    return next((at + 1 for at, total in enumerate(accumulate(sizes)) if total >= space), len(sizes))

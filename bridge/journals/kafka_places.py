@@ -1,0 +1,189 @@
+"""Where each partition of one consumer stands, where it begins, and what is missing in between."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, KafkaException, Message, TopicPartition
+
+from bridge.journals.base import Lag
+from bridge.journals.kafka_client import cause, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from confluent_kafka import Consumer
+
+    from bridge.journals.kafka_commits import Commits, Key
+    from bridge.journals.kafka_pages import Run
+    from bridge.journals.kafka_watch import Watch
+
+__all__ = ["Place", "Places", "group_by_partition", "stream_name"]
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 10.0
+
+
+def stream_name(topic: str, partition: int) -> str:
+    """How a partition is called as a stream: `topic[3]`."""
+    return f"{topic}[{partition}]"
+
+
+def group_by_partition(messages: Sequence[Message]) -> Iterator[tuple[Key, Run]]:
+    """The records of each partition, in order, as columns."""
+    keys = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
+    if keys and keys.count(keys[0]) == len(keys):
+        yield keys[0], _columns(messages)  # type: ignore[misc]  # records have a topic and a partition
+        return
+    groups: dict[Key, list[Message]] = {}
+    for key, message in zip(keys, messages, strict=True):
+        groups.setdefault(key, []).append(message)  # type: ignore[arg-type]  # as above
+    for key, group in groups.items():
+        yield key, _columns(group)
+
+
+def _columns(messages: Sequence[Message]) -> Run:
+    stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
+    return list(map(Message.offset, messages)), list(map(Message.value, messages)), stamps  # type: ignore[return-value]
+
+
+@dataclass(slots=True)
+class Place:
+    """One partition that is ours.
+
+    `position` is the next offset to read, None until the first record tells; `end` the end of
+    the partition once everything before it was read; `stamp` the time of the last record (ms).
+    """
+
+    stream: str
+    position: int | None = None
+    end: int | None = None
+    stamp: int | None = None
+
+
+class Places:
+    """The partitions of one consumer. `missed` counts records that were deleted before they were read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._places: dict[Key, Place] = {}
+        self._streams: dict[str, Key] = {}
+        self._restarts: dict[Key, int] = {}
+        self.assigned = False
+        self.missed = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: Key) -> Place:
+        return self._places[key]
+
+    def get(self, key: Key) -> Place | None:
+        """The place of a partition, if that is ours."""
+        return self._places.get(key)
+
+    def pop(self, key: Key) -> Place | None:
+        """Let go of a partition."""
+        place = self._places.pop(key, None)
+        if place is not None:
+            self._streams.pop(place.stream, None)
+        return place
+
+    def keys(self) -> list[Key]:
+        """The partitions that are ours."""
+        return list(self._places)
+
+    def items(self) -> Iterable[tuple[Key, Place]]:
+        """The partitions that are ours, and where they stand."""
+        return self._places.items()
+
+    def partitions(self) -> list[TopicPartition]:
+        """The partitions that are ours, as the client names them."""
+        return [TopicPartition(*key) for key in self._places]
+
+    def keyed(self, cursors: Mapping[str, int]) -> dict[Key, int]:
+        """Cursors by partition instead of stream; without those of partitions that are not ours."""
+        return {self._streams[stream]: at for stream, at in cursors.items() if stream in self._streams}
+
+    def ended(self, key: Key, offset: int) -> None:
+        """The brokers have nothing behind `offset` at the moment."""
+        place = self._places.get(key)
+        if place is not None and (place.position is None or place.position <= offset):
+            place.end = offset
+
+    def assign(self, consumer: Consumer, partitions: Sequence[TopicPartition], commits: Commits) -> list[TopicPartition]:
+        """Take new partitions in; returns them with the offsets to begin at."""
+        self.assigned = True
+        placed = [self._located(consumer, tp) for tp in _committed(self._name, consumer, partitions)]
+        for tp in placed:
+            key, stream = (tp.topic, tp.partition), stream_name(tp.topic, tp.partition)
+            self._places[key] = Place(stream, tp.offset if tp.offset >= 0 else None)
+            self._streams[stream] = key
+            commits.begin(key, tp.offset)
+        return placed
+
+    def gap(self, key: Key, low: int) -> int:
+        """The partition now begins at `low`: count and say what is missing; returns where to go on."""
+        place = self._places[key]
+        if place.position is None or place.position >= low:
+            return low if place.position is None else place.position
+        missing = low - place.position
+        self.missed += missing
+        log.error(
+            "%s: up to %d records of %s were deleted before they were read (offsets %d to %d);"
+            " it goes on with the first that is left. Let the topic keep them longer",
+            self._name, missing, place.stream, place.position, low - 1,
+        )  # fmt: skip
+        return low
+
+    def restart(self, key: Key, low: int, high: int) -> None:
+        """The partition ends before where we stood, as one that was deleted and made anew does."""
+        place = self._places[key]
+        self._restarts[key] = low
+        log.error(
+            "%s: %s ends at %d, but was read up to %s; it is read again from its beginning, %d",
+            self._name, place.stream, high, place.position, low,
+        )  # fmt: skip
+
+    def lag(self, consumer: Consumer, watch: Watch, now_ms: float) -> Lag:
+        """Records behind the ends of the partitions, and the age of the place that is furthest behind."""
+        records, seconds, worst = 0, 0.0, 0.0
+        known = False
+        for key, place in self._places.items():
+            if place.position is None:
+                continue
+            high = max(consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1], watch.high(key))
+            behind = 0 if place.end is not None and high <= place.end else max(0, high - place.position)
+            records += behind
+            known = known or high >= 0
+            if behind and place.stamp is not None:
+                age = max(0.0, (now_ms - place.stamp) / 1000)
+                seconds = max(seconds, age)
+                worst = max(worst, age / (watch.retention(key[0]) or float("inf")))
+        return Lag(records=records, seconds=seconds, of_retention=worst) if known else Lag()
+
+    def _located(self, consumer: Consumer, tp: TopicPartition) -> TopicPartition:
+        """Where to begin: at what is committed, or where nothing is, with the oldest record."""
+        restart = self._restarts.pop((tp.topic, tp.partition), None)
+        if restart is not None:
+            return TopicPartition(tp.topic, tp.partition, restart)
+        if tp.offset >= 0 or tp.offset == OFFSET_STORED:
+            return TopicPartition(tp.topic, tp.partition, tp.offset)
+        try:
+            low, _ = consumer.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), ASK_SECONDS)
+        except KafkaException as error:
+            log.info("%s: %s: its beginning is not known yet (%s)", self._name, tp.topic, sentence(cause(error)))
+            low = OFFSET_BEGINNING
+        return TopicPartition(tp.topic, tp.partition, low)
+
+
+def _committed(name: str, consumer: Consumer, partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """The partitions with their committed offsets; if the brokers do not say, the client asks by itself."""
+    try:
+        return consumer.committed(list(partitions), timeout=ASK_SECONDS)
+    except KafkaException as error:
+        log.warning("%s: committed offsets are not known yet (%s)", name, sentence(cause(error)))
+        return [TopicPartition(tp.topic, tp.partition, OFFSET_STORED) for tp in partitions]
