@@ -41,7 +41,7 @@ def answer(count: int) -> bytes:
 class Server(socketserver.StreamRequestHandler):
     """Reads requests, answers each with `SIZE` creations."""
 
-    def handle(self):  # noqa: D102 - named by the standard library
+    def handle(self):
         body = answer(SIZE)
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
         while line := self.rfile.readline():

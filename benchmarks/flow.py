@@ -62,8 +62,9 @@ def sample(events: int) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
-        command = [sys.executable, ROOT / "examples" / "generate.py", "--events", str(events), "--seed", "1", "--clean"]
-        subprocess.run([*command, "--out", partial], check=True, stderr=subprocess.DEVNULL)
+        command = [sys.executable, ROOT / "examples" / "generate.py", "--seed", "1", "--clean"]
+        chosen = ["--events", str(events), "--out", partial]
+        subprocess.run([*command, *chosen], check=True, stderr=subprocess.DEVNULL)
         partial.rename(path)
     return path
 
@@ -126,7 +127,9 @@ def run(case: str, events: int, level: str, latency: float) -> dict:
         sink = sink_of(case, folder, port)
         settings = SinkSettings(id="bench", type=sink.name, config=sink.config)
         pipelines = [
-            sink_pipeline(parts, sink, settings, "bench", lambda wake: journal.reader("bench", "earliest", wake))
+            sink_pipeline(
+                parts, sink, settings, "bench", lambda wake: journal.reader("bench", "earliest", wake)
+            )
         ]
         if "rejects" in case:
             pipelines.append(rejects_pipeline(parts, journal))

@@ -1,6 +1,6 @@
 """A destination on loopback that takes everything: Elasticsearch, PostHog and webhooks. A process of its own.
 
-    python -m benchmarks.stub [--latency SECONDS]      # prints its port
+python -m benchmarks.stub [--latency SECONDS]      # prints its port
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ class SqliteDeadLetters:
 
     def _drop_resolved(self) -> bool:
         """Make room: what a replay has delivered is kept only for as long as there is space."""
-        self._state.write(lambda connection: connection.execute("DELETE FROM dead_letters WHERE resolved_ms > 0"))
+        sql = "DELETE FROM dead_letters WHERE resolved_ms > 0"
+        self._state.write(lambda connection: connection.execute(sql))
         self._bytes = self._state.read(_stored_bytes)
         return True
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from bridge.deadletters import DeadLetter, Filter
+from bridge.journals import kafka_codes as codes
 from bridge.journals.kafka_client import cause, sentence
 from bridge.journals.kafka_writer import Record, WriteError
 from bridge.state import StateError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KafkaDeadLetters", "headers_of", "letter_of"]
 
+Place = tuple[int | None, int | None]
 OURS = "bridge."
 CONNECT = "__connect.errors."
 STREAM = re.compile(r"(?P<topic>.+)\[(?P<partition>\d+)\]")
@@ -88,24 +91,22 @@ class KafkaDeadLetters:
 
         The topic is read to its end first, because what resolves a letter stands behind it.
         """
-        latest: dict[str, DeadLetter] = {}
-        for letter in self._all():
-            if letter.resolved_ms is not None and letter.id in latest:
-                latest[letter.id] = letter
-            elif letter.id not in latest or latest[letter.id].resolved_ms is None:
-                latest[letter.id] = letter
-        found = [letter for letter in latest.values() if _is_chosen(letter, chosen)]
-        yield from found if limit is None else found[:limit]
+        last = {letter.id: place for place, letter in self._all()}
+        found = (letter for place, letter in self._all() if last.get(letter.id) == place)
+        yield from islice((letter for letter in found if _is_chosen(letter, chosen)), limit)
 
     def resolve(self, letters: Iterable[DeadLetter], now_ms: int | None = None) -> None:
         """Mark letters as delivered by a replay: each is written once more, with the moment."""
         moment = int(time.time() * 1000) if now_ms is None else now_ms
         names = [name for name in DeadLetter.__slots__ if name != "resolved_ms"]
         self.write(
-            [DeadLetter(**{name: getattr(letter, name) for name in names}, resolved_ms=moment) for letter in letters]
+            [
+                DeadLetter(**{name: getattr(letter, name) for name in names}, resolved_ms=moment)
+                for letter in letters
+            ]
         )
 
-    def _all(self) -> Iterator[DeadLetter]:
+    def _all(self) -> Iterator[tuple[Place, DeadLetter]]:
         consumer = self._connect()
         try:
             yield from self._read(consumer)
@@ -114,7 +115,7 @@ class KafkaDeadLetters:
         finally:
             consumer.close()
 
-    def _read(self, consumer: Consumer) -> Iterator[DeadLetter]:
+    def _read(self, consumer: Consumer) -> Iterator[tuple[Place, DeadLetter]]:
         partitions = consumer.list_topics(self._topic, timeout=10.0).topics[self._topic].partitions
         consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in partitions])
         left, ends = set(partitions), time.monotonic() + QUIET_SECONDS
@@ -124,19 +125,20 @@ class KafkaDeadLetters:
                 error = message.error()
                 if error is None:
                     yield from _letter(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
+                elif error.code() == codes.PARTITION_EOF:
                     left.discard(message.partition())
                 else:
                     raise KafkaException(error)
 
 
-def _letter(message: Message) -> Iterator[DeadLetter]:
-    """The letter in a record; nothing for a record that somebody else wrote."""
-    key, value = message.key(), message.value()
+def _letter(message: Message) -> Iterator[tuple[Place, DeadLetter]]:
+    """The letter in a record, with where it stands; nothing for a record that somebody else wrote."""
+    headers = {name: text if isinstance(text, bytes) else b"" for name, text in message.headers() or []}
     try:
-        yield letter_of(key or b"", value or b"", {name: bytes(text or b"") for name, text in message.headers() or []})
+        letter = letter_of(message.key() or b"", message.value() or b"", headers)
     except (KeyError, TypeError, ValueError):
         return
+    yield (message.partition(), message.offset()), letter
 
 
 def _is_chosen(letter: DeadLetter, chosen: Filter) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,12 +9,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from bridge.reports import Snapshot
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric as Family
+
+    from bridge.reports import Snapshot
 
 __all__ = ["METRICS", "STATES", "Metric", "exposition"]
 
@@ -25,28 +24,31 @@ OUTCOMES = ("delivered", "duplicate", "filtered", "invalid", "dead_lettered", "r
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its name, kind, unit-bearing help, and its value for a pipeline (None: unknown)."""
+    """One metric: its name, kind, help with the unit, and its value for a pipeline.
+
+    A metric without `value` has one more label; a value of None is unknown, and left out.
+    """
 
     name: str
     kind: Literal["counter", "gauge"]
     help: str
-    value: Callable[[Snapshot], float | None]
+    value: Callable[[Snapshot], float | None] | None
 
 
 METRICS = (
     Metric("bridge_events_read_total", "counter", "Events read from the journal.", lambda s: s.counts.read),
-    Metric("bridge_events_total", "counter", "Events settled, by outcome.", lambda s: None),  # noqa: ARG005 - see OUTCOMES
+    Metric("bridge_events_total", "counter", "Events settled, by outcome.", None),
     Metric(
-        "bridge_events_outstanding", "gauge", "Events read and not settled yet.", lambda s: s.counts.outstanding
+        "bridge_events_outstanding", "gauge", "Events read, not settled yet.", lambda s: s.counts.outstanding
     ),
     Metric(
         "bridge_conservation_ok", "gauge", "1 while every event read is accounted for.",
         lambda s: int(s.counts.conserved),
     ),
     Metric("bridge_sends_total", "counter", "Requests or objects sent, retries included.", lambda s: s.sends),
-    Metric("bridge_send_retries_total", "counter", "Sends that repeated an earlier one.", lambda s: s.retries),
+    Metric("bridge_send_retries_total", "counter", "Sends that repeat an earlier one.", lambda s: s.retries),
     Metric(
-        "bridge_delivered_bytes_total", "counter", "Bytes of payload acknowledged.", lambda s: s.delivered_bytes
+        "bridge_delivered_bytes_total", "counter", "Payload bytes acknowledged.", lambda s: s.delivered_bytes
     ),
     Metric("bridge_held_bytes", "gauge", "Bytes of payload in memory.", lambda s: s.held_bytes),
     Metric("bridge_sends_in_flight", "gauge", "Sends waiting for an answer.", lambda s: s.in_flight),
@@ -54,7 +56,7 @@ METRICS = (
     Metric("bridge_lag_records", "gauge", "Journal records not read yet.", lambda s: s.lag_records),
     Metric("bridge_lag_bytes", "gauge", "Journal bytes not read yet.", lambda s: s.lag_bytes),
     Metric("bridge_lag_seconds", "gauge", "Age of the oldest record not read yet.", lambda s: s.lag_seconds),
-    Metric("bridge_pipeline_state", "gauge", "1 for the state the pipeline is in.", lambda s: None),  # noqa: ARG005 - see STATES
+    Metric("bridge_pipeline_state", "gauge", "1 for the state the pipeline is in.", None),
 )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ class _Pipelines(Collector):
             return self._labelled(metric, "state", STATES, lambda s, state: float(s.state == state))
         family = _family(metric, ("pipeline", "type"))
         for snapshot in self._snapshots:
-            value = metric.value(snapshot)
+            value = metric.value(snapshot) if metric.value else None
             if value is not None:
                 family.add_metric((snapshot.pipeline, snapshot.type), value)
         return family

@@ -9,7 +9,6 @@ stranger's sink can import.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from bridge.errors import PluginError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from bridge.events import Event
@@ -186,10 +186,11 @@ class Sink(ABC, Generic[ConfigT, PayloadT]):
         """
         return ""
 
-    def verify(self, stream: str | None = None) -> tuple[bool, list[str]]:
-        """Prove from the destination alone that what was delivered is complete: whether it is, and lines that say so.
+    def verify(self, stream: str | None = None) -> tuple[bool, list[str]]:  # noqa: ARG002 - for subclasses
+        """Prove from the destination alone that nothing is missing: whether so, and lines that say it.
 
-        Called by `bridge verify` on an entered sink; a sink that cannot raises `PluginError`.
+        `stream` narrows it to one stream of the journal. Called by `bridge verify` on an entered
+        sink; a sink that cannot raises `PluginError`.
         """
         raise PluginError(f"a {self.name} sink cannot be verified from its destination alone")
 

@@ -214,7 +214,8 @@ def _lock(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(f"{path.parent} cannot be written to ({error.strerror}); it is the data_dir") from None
+        reason = f"{path.parent} cannot be written to ({error.strerror}); it is the data_dir"
+        raise StateError(reason) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -14,7 +14,6 @@ from bridge.engine.routing import Router
 from bridge.engine.settling import Options
 from bridge.errors import BridgeError, PluginError
 
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 

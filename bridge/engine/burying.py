@@ -59,7 +59,8 @@ class DeadLetterDesk:
         identifier = letter_id(self._pipeline, stream, position, event.raw)
         return DeadLetter(
             identifier, self._pipeline, self._plugin, "deliver", reject.code, "", reject.reason[:MAX_REASON],
-            load.attempt, load.first_ms, int(time.time() * 1000), stream, position, event.eid, event.mid, event.raw,
+            load.attempt, load.first_ms, int(time.time() * 1000), stream, position, event.eid, event.mid,
+            event.raw,
         )  # fmt: skip
 
     def bury(self, letters: Sequence[DeadLetter]) -> bool:

@@ -76,6 +76,13 @@ class Load:
             return self.ticket.alive
         return any(segment.ticket.alive for segment in self.segments)
 
+    def living(self) -> list[int] | None:
+        """The indexes of the events that still belong to this pipeline; None if all of them do."""
+        if self.ticket is not None or all(segment.ticket.alive for segment in self.segments):
+            return None
+        alive = [segment.ticket.alive for segment in self.segments for _ in segment.origins]
+        return [index for index, still_ours in enumerate(alive) if still_ours]
+
     def source(self, index: int) -> tuple[str, int, Ticket]:
         """Stream, record position and ticket of the event at `index`."""
         ends = list(accumulate(len(segment.origins) for segment in self.segments))

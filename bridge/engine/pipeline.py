@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 COMMIT_EVERY = 1.0
 LONGEST_SLEEP = 0.2
+SHORT_SLEEP = 0.05  # a journal that nobody wakes us for is looked at more often
+IDLE_EVERY = 1.0
 
 
 class Pipeline:
@@ -130,8 +132,7 @@ class Pipeline:
                 self._status.pin("setup", _sentence(error))
                 log.error("sink %s cannot be opened: %s", self.options.name, _sentence(error))  # noqa: TRY400
                 self._show()
-                self._reader.idle()
-                self._stopping.wait(self.options.probe.ceiling(attempt))
+                self._wait(self.options.probe.ceiling(attempt))
             else:
                 self._status.unpin()
                 self._senders = Senders(
@@ -150,11 +151,14 @@ class Pipeline:
             if self._full():
                 self._make_room(now)
                 continue
-            page = self._reader.read(0.0)
+            patience = self._patience(now)
+            page = self._reader.read(patience)
             if page is not None:
                 self._take(page, time.monotonic())
             elif self._at_rest():
                 return
+            elif patience:
+                self._show()
             else:
                 self._sleep(now)
 
@@ -208,10 +212,26 @@ class Pipeline:
     def _sleep(self, now: float) -> None:
         """Wait for an answer, new events, a retry or a batch's age; never longer than a moment."""
         self._show()
+        self._collect(self._moment(now, SHORT_SLEEP if self._reader.waits else LONGEST_SLEEP))
+
+    def _patience(self, now: float) -> float:
+        """How long the journal may wait for new events: not at all while answers are to come."""
+        if not self._reader.waits or self._outbox.flying:
+            return 0.0
+        return self._moment(now, LONGEST_SLEEP)
+
+    def _moment(self, now: float, longest: float) -> float:
+        """Seconds until a retry or a batch's age is due, `longest` at most."""
         due = [moment for moment in (self._inflow.closes_at, self._outbox.wakes_at()) if moment is not None]
-        self._collect(
-            max(0.0, min(LONGEST_SLEEP, *(moment - now for moment in due))) if due else LONGEST_SLEEP
-        )
+        return max(0.0, min([longest, *(moment - now for moment in due)]))
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait, without leaving the journal alone; True when stopped meanwhile."""
+        ends = time.monotonic() + seconds
+        while not self._stopping.is_set() and (left := ends - time.monotonic()) > 0:
+            self._reader.idle()
+            self._stopping.wait(min(left, IDLE_EVERY))
+        return self._stopping.is_set()
 
     def _collect(self, timeout: float = 0.0) -> None:
         """Handle every answer that has come in, waiting `timeout` seconds for the first."""
@@ -237,6 +257,8 @@ class Pipeline:
         self._reader.rewind({span.stream: span.start if start is None else start})
 
     def _lost(self, streams: Collection[str]) -> None:
+        if self.failure is None:
+            self._reader.commit(self._progress.take())  # so that the next owner repeats as little as possible
         for stream in streams:
             self._return(stream)
 
@@ -260,9 +282,8 @@ class Pipeline:
     def _wait_blocked(self, reason: str, attempt: int) -> bool:
         """Dead letters cannot be written: nothing moves until they can. False when stopped meanwhile."""
         self._status.pin("blocked", reason)
-        self._reader.idle()
         self._show()
-        stopped = self._stopping.wait(self.options.backoff.ceiling(attempt))
+        stopped = self._wait(self.options.backoff.ceiling(attempt))
         self._status.unpin()
         return not stopped
 
@@ -311,14 +332,14 @@ class Pipeline:
         busy = bool(len(self._outbox) or self._inflow.size)
         self._status.refresh(self._outbox.held, busy=busy, waiting=self._outbox.wakes_at() is not None)
         counts = self._tally.counts(self._progress.outstanding)
-        lag = self._reader.lag()
+        lag, reason = self._reader.lag(), self._status.reason or self._reader.trouble
         self.snapshot = Snapshot(
-            self.options.name, self.options.type, self._status.state, self._status.reason, counts, self._sends,
-            self._retries, self._settler.bytes, self._held(), self._outbox.flying, self._settler.rate.value(time.monotonic()),
-            lag.records, lag.bytes, lag.seconds,
+            self.options.name, self.options.type, self._status.state, reason, counts, self._sends,
+            self._retries, self._settler.bytes, self._held(), self._outbox.flying,
+            self._settler.rate.value(time.monotonic()), lag.records, lag.bytes, lag.seconds,
         )  # fmt: skip
 
 
 def _sentence(error: Exception) -> str:
-    """Our own errors speak for themselves; a stranger's text may quote anything, so only its kind is shown."""
+    """Our own errors speak for themselves; a stranger's text may quote anything, so its kind is shown."""
     return str(error) if isinstance(error, BridgeError) else f"the plugin failed with {type(error).__name__}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ class Settler:
     def answered(self, load: Load, answer: Any, seconds: float) -> None:
         """`send` returned or raised `answer` for a load, after so many seconds."""
         self._outbox.landed(load)
+        load, answer = _without_lost(load, answer)
         judgement = judge(load, answer)
         self._observe(load, judgement, seconds)
         if load.alive() and not self._held(load, judgement):
@@ -119,6 +121,10 @@ class Settler:
         letters = [self._desk.refusal(load, index, reject) for index, reject in judgement.rejected]
         if letters and not self._desk.bury(letters):
             return
+        if letters and (alive := load.living()) is not None:
+            # Streams went to another process while this waited for the dead letters.
+            self._outbox.front(*([load.part(alive)] if alive else []))
+            return
         self._tally.add(
             delivered=judgement.delivered, duplicate=judgement.duplicates, dead_lettered=len(letters)
         )
@@ -149,7 +155,18 @@ class Settler:
 
     def _observe(self, load: Load, judgement: Judgement, seconds: float) -> None:
         report = BatchReport(
-            self._options.name, load.attempt, load.count, load.size, judgement.delivered, judgement.duplicates,
-            len(judgement.rejected), len(judgement.remaining), seconds, judgement.hold or judgement.reason,
+            self._options.name, load.attempt, load.count, load.size, judgement.delivered,
+            judgement.duplicates, len(judgement.rejected), len(judgement.remaining), seconds,
+            judgement.hold or judgement.reason,
         )  # fmt: skip
         self._notify("bridge_settled", report=report)
+
+
+def _without_lost(load: Load, answer: Any) -> tuple[Load, Any]:
+    """What is left of a load, and of its answer, after some of its streams went to another process."""
+    alive = load.living()
+    if not alive:
+        return load, answer
+    if isinstance(answer, Sequence) and len(answer) == load.count:
+        answer = [answer[index] for index in alive]
+    return load.part(alive), answer

@@ -121,10 +121,14 @@ class FileImport:
         return True
 
     def _append(self, rows: list[bytes], source: str) -> bool:
+        """Append all rows, fewer at a time where the journal has no room for so many."""
         while True:
             try:
                 self._journal.append(rows, source)
             except JournalFullError as error:
+                half = len(rows) // 2
+                if half:
+                    return self._append(rows[:half], source) and self._append(rows[half:], source)
                 if not self._wait(error):
                     return False
             else:

@@ -74,21 +74,35 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a cursor is behind: `records` or `bytes`, and the age in `seconds`, where known."""
+    """How far a cursor is behind: `records` or `bytes`, and the age in `seconds`, where known.
+
+    `of_retention` is that age as a share of the time the journal keeps its records: at 1 they go.
+    """
 
     records: int | None = None
     bytes: int | None = None
     seconds: float | None = None
+    of_retention: float | None = None
 
 
 class Reader(ABC):
     """One pipeline's place in a journal; every method is called on that pipeline's thread.
 
     `on_lost` is set by the pipeline: the reader calls it, inside `read` or `idle`, with the
-    streams that now belong to another process. Nothing may be committed for them any more.
+    streams that now belong to another process. What is settled may be committed once more there
+    and then, nothing for them any more afterwards.
+
+    A reader with `waits` waits in `read` for as long as it is told; any other returns at once and
+    wakes the pipeline when there is something new.
     """
 
+    waits: ClassVar[bool] = False
     on_lost: Callable[[Collection[str]], None] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be read or committed at the moment, in one sentence; "" if all is well."""
+        return ""
 
     @abstractmethod
     def read(self, timeout: float) -> Page | None:
@@ -146,7 +160,7 @@ class Journal(ABC):
         `wake` may be called from any thread when there is something new to read.
         """
 
-    def append(self, payloads: Sequence[bytes], source: str) -> None:
+    def append(self, payloads: Sequence[bytes], source: str) -> None:  # noqa: ARG002 - for subclasses
         """Add records and return once they are durable; `source` says where they came from.
 
         `JournalFullError` when the quota is met. A journal that cannot be written to raises

@@ -36,7 +36,8 @@ class FileJournalConfig(JournalConfig):
 
     path: ConfigPath = Field(
         min_length=1,
-        description="A file, a folder (its .jsonl, .ndjson, .json, .log, .gz and .zst files) or a glob; include rotated names.",
+        description="A file, a folder (its .jsonl, .ndjson, .json, .log, .gz and .zst files) or a glob; "
+        "include rotated names.",
     )
     follow: bool = Field(
         default=False,
@@ -211,7 +212,8 @@ def find_files(path: str) -> list[Path]:
         return sorted(file for file in place.iterdir() if file.is_file() and file.suffix in SUFFIXES)
     if place.is_file():
         return [place]
-    return sorted(Path(found) for found in glob.glob(str(place), recursive=True) if Path(found).is_file())
+    found = glob.glob(str(place), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    return sorted(Path(name) for name in found if Path(name).is_file())
 
 
 @hookimpl

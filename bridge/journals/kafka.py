@@ -33,11 +33,11 @@ EXTRA = "confluent_kafka"
 BUSY_SECONDS = 5.0
 
 
-class _Context(msgspec.Struct, gc=False):
+class _Context(msgspec.Struct, frozen=True, gc=False):
     did: str = ""
 
 
-class _Keyed(msgspec.Struct, gc=False):
+class _Keyed(msgspec.Struct, frozen=True, gc=False):
     context: _Context = _Context()
 
 
@@ -74,7 +74,11 @@ class KafkaJournal(Journal):
             return clients.consumer(pipeline, **callbacks)
 
         reader: Reader = _part("journals.kafka_reader").KafkaReader(
-            clients.group(pipeline), self.config.read_topics, connect, self._preparation(pipeline, start), self._watch()
+            clients.group(pipeline),
+            self.config.read_topics,
+            connect,
+            self._preparation(pipeline, start),
+            self._watch(),
         )
         return reader
 
@@ -115,9 +119,13 @@ class KafkaJournal(Journal):
         counts: dict[str, int] = {}
         for topic, _ in found:
             counts[topic] = counts.get(topic, 0) + 1
-        missing = [topic for topic in self.config.read_topics if not topic.startswith("^") and topic not in counts]
+        missing = [
+            topic for topic in self.config.read_topics if not topic.startswith("^") and topic not in counts
+        ]
         if missing or not counts:
-            raise BridgeError(f"journal.topics: there is no topic {', '.join(missing or self.config.read_topics)}")
+            raise BridgeError(
+                f"journal.topics: there is no topic {', '.join(missing or self.config.read_topics)}"
+            )
         topics = ", ".join(f"{topic} ({count} partitions)" for topic, count in sorted(counts.items()))
         return f"{brokers} brokers; {topics}"
 

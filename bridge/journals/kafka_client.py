@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, libv
 from confluent_kafka.admin import AdminClient
 
 from bridge.errors import BridgeError, PluginError
+from bridge.journals import kafka_codes as codes
 from bridge.secrets import redact
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ PROTOCOLS = {
     "classic": {"partition.assignment.strategy": "cooperative-sticky"},
     "consumer": {"group.protocol": "consumer"},
 }
+CONNECTIONS = {codes.ALL_BROKERS_DOWN, codes.TRANSPORT, codes.RESOLVE}
 MEANINGS = {
-    KafkaError._ALL_BROKERS_DOWN: "no broker can be reached",
-    KafkaError._TRANSPORT: "a broker cannot be reached",
-    KafkaError._RESOLVE: "a broker's name cannot be resolved",
-    KafkaError._AUTHENTICATION: "the brokers refuse the credentials in journal.security",
-    KafkaError._SSL: "TLS with a broker failed",
-    KafkaError._MAX_POLL_EXCEEDED: "the pipeline did not poll in time and lost its partitions",
+    codes.ALL_BROKERS_DOWN: "no broker can be reached",
+    codes.TRANSPORT: "a broker cannot be reached",
+    codes.RESOLVE: "a broker's name cannot be resolved",
+    codes.AUTHENTICATION: "the brokers refuse the credentials in journal.security",
+    codes.SSL: "TLS with a broker failed",
+    codes.MAX_POLL_EXCEEDED: "the pipeline did not poll in time and lost its partitions",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "a topic may not be read with these credentials",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the consumer group may not be used with these credentials",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "a topic does not exist",
@@ -76,7 +78,7 @@ MEANINGS = {
 def cause(error: KafkaException) -> KafkaError:
     """The error inside an exception of the client."""
     inner = error.args[0] if error.args else None
-    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+    return inner if isinstance(inner, KafkaError) else KafkaError(codes.FAIL, str(error))
 
 
 def sentence(error: KafkaError) -> str:
@@ -93,24 +95,31 @@ class Troubles:
         self._name = name
         self._clock = clock
         self._told: dict[int, float] = {}
-        self.current = ""
+        self._current = ""
+        self._passing = False
+        self._last = 0.0
+
+    @property
+    def current(self) -> str:
+        """What is wrong now; a broken connection that is not heard of any more is there again."""
+        return "" if self._passing and self._clock() - self._last > REPEAT_AFTER / 2 else self._current
 
     def tell(self, error: KafkaError) -> None:
         """Something failed that the client goes on trying."""
+        now = self._last = self._clock()
         # Single connections come and go; the client says when none is left.
-        if error.code() != KafkaError._TRANSPORT or not self.current:
-            self.current = sentence(error)
-        now = self._clock()
+        if error.code() != codes.TRANSPORT or not self._current:
+            self._current, self._passing = sentence(error), error.code() in CONNECTIONS
         if now - self._told.get(error.code(), -REPEAT_AFTER) >= REPEAT_AFTER:
             self._told[error.code()] = now
             log.warning("%s: %s", self._name, sentence(error))
 
     def over(self) -> None:
         """Something went through."""
-        if self.current:
-            self.current = ""
+        if self._current:
+            self._current = ""
             self._told.clear()
-            log.info("%s: the connection to Kafka works again", self._name)
+            log.info("%s: Kafka answers again", self._name)
 
 
 class ClientLog:
@@ -135,7 +144,9 @@ class Clients:
 
     def __init__(self, config: KafkaJournalConfig, instance: str) -> None:
         if libversion()[1] < OLDEST:
-            raise PluginError(f"librdkafka 2.15 or newer is needed, this is {libversion()[0]} (upgrade confluent-kafka)")
+            raise PluginError(
+                f"librdkafka 2.15 or newer is needed, this is {libversion()[0]} (upgrade confluent-kafka)"
+            )
         self._config = config
         self._instance = instance
 
@@ -195,7 +206,9 @@ class Clients:
 
 def _security(security: KafkaSecurity) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "security.protocol": f"{'SASL' if security.sasl else ''}_{'SSL' if security.tls else 'PLAINTEXT'}".strip("_"),
+        "security.protocol": f"{'SASL' if security.sasl else ''}_{'SSL' if security.tls else 'PLAINTEXT'}".strip(
+            "_"
+        ),
     }
     files = {
         "ssl.ca.location": security.ca_file,

@@ -11,14 +11,15 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from bridge.journals import kafka_codes as codes
 from bridge.journals.kafka_client import cause, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from confluent_kafka import Consumer, KafkaError
+    from confluent_kafka import Consumer
 
 __all__ = ["Commits", "Key"]
 
@@ -98,6 +99,8 @@ class Commits:
             self.reason = ""
         else:
             self._failed_at = self._clock()
+            if failure.code() == codes.NO_OFFSET:
+                return  # the request before this one took everything along
             self.reason = sentence(failure)
             log.info("%s: a commit failed and is sent again (%s)", self._name, self.reason)
 

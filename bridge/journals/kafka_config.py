@@ -76,11 +76,16 @@ class KafkaSecurity(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    tls: bool = Field(default=False, description="Encrypt connections; the brokers' certificates are verified.")
-    ca_file: Path | None = Field(
-        default=None, description="PEM file of the authorities that sign the brokers' certificates; unset = the system's."
+    tls: bool = Field(
+        default=False, description="Encrypt connections; the brokers' certificates are verified."
     )
-    cert_file: Path | None = Field(default=None, description="PEM file of the client's certificate (mutual TLS).")
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the brokers' certificates; unset = the system's.",
+    )
+    cert_file: Path | None = Field(
+        default=None, description="PEM file of the client's certificate (mutual TLS)."
+    )
     key_file: Path | None = Field(default=None, description="PEM file of its key.")
     key_password: Secret | None = Field(default=None, description="Password of the key.")
     sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
@@ -97,8 +102,12 @@ class KafkaSecurity(BaseModel):
         description="OAUTHBEARER: https address of the token endpoint (client credentials grant).",
         examples=["https://login.example.org/oauth2/token"],
     )
-    client_id: str | None = Field(default=None, min_length=1, description="OAUTHBEARER: client id, with token_url.")
-    client_secret: Secret | None = Field(default=None, description="OAUTHBEARER: client secret, with token_url.")
+    client_id: str | None = Field(
+        default=None, min_length=1, description="OAUTHBEARER: client id, with token_url."
+    )
+    client_secret: Secret | None = Field(
+        default=None, description="OAUTHBEARER: client secret, with token_url."
+    )
     scope: str | None = Field(default=None, description="OAUTHBEARER: scope to ask for, with token_url.")
 
     @model_validator(mode="after")
@@ -129,7 +138,7 @@ class KafkaJournalConfig(JournalConfig):
     env: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9._-]*$",
-        description="What Sunbird's topics begin with, for preset = \"sunbird\".",
+        description='What Sunbird\'s topics begin with, for preset = "sunbird".',
         examples=["prod"],
     )
     topics: tuple[Topic, ...] = Field(

@@ -13,6 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import OffsetSpec
 
 from bridge.errors import BridgeError
+from bridge.journals import kafka_codes as codes
 from bridge.journals.kafka_client import Clients, cause, sentence
 from bridge.journals.kafka_places import stream_name
 
@@ -106,7 +107,8 @@ def cursor_rows(
             committed = _committed(admin, group, keys)
             times = _next_times(clients.probe(), committed, lows, highs) if ages else {}
             rows += [
-                _row(pipeline, group, key, committed[key], lows[key], highs[key], times.get(key)) for key in keys
+                _row(pipeline, group, key, committed[key], lows[key], highs[key], times.get(key))
+                for key in keys
             ]
     except KafkaException as error:
         raise _unanswered(error) from None
@@ -140,7 +142,9 @@ def move_cursors(
             _commit(admin, group, after)
     except KafkaException as error:
         if cause(error).code() in OCCUPIED:
-            raise BridgeError(f"the group {group} has members: stop every bridge process that runs {pipeline} first") from None
+            raise BridgeError(
+                f"the group {group} has members: stop every bridge process that runs {pipeline} first"
+            ) from None
         raise _unanswered(error) from None
     return [Move(stream_name(*key), before[key], after[key]) for key in keys]
 
@@ -165,7 +169,7 @@ def _result(future: Any) -> Any:
     try:
         return future.result(WAIT)
     except FutureTimeoutError:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+        raise KafkaException(KafkaError(codes.TIMED_OUT)) from None
 
 
 def _committed(admin: AdminClient, group: str, keys: Sequence[Key]) -> dict[Key, int | None]:
@@ -176,7 +180,9 @@ def _committed(admin: AdminClient, group: str, keys: Sequence[Key]) -> dict[Key,
 
 
 def _commit(admin: AdminClient, group: str, offsets: Mapping[Key, int]) -> None:
-    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*key, offset) for key, offset in offsets.items()])
+    wanted = ConsumerGroupTopicPartitions(
+        group, [TopicPartition(*key, offset) for key, offset in offsets.items()]
+    )
     (future,) = admin.alter_consumer_group_offsets([wanted], request_timeout=WAIT).values()
     for tp in _result(future).topic_partitions:
         if tp.error is not None:
@@ -184,7 +190,9 @@ def _commit(admin: AdminClient, group: str, offsets: Mapping[Key, int]) -> None:
 
 
 def _offsets(admin: AdminClient, keys: Sequence[Key], spec: OffsetSpec) -> dict[Key, int]:
-    asked = admin.list_offsets({TopicPartition(*key): spec for key in keys}, request_timeout=WAIT) if keys else {}
+    asked = (
+        admin.list_offsets({TopicPartition(*key): spec for key in keys}, request_timeout=WAIT) if keys else {}
+    )
     return {(tp.topic, tp.partition): _result(future).offset for tp, future in asked.items()}
 
 

@@ -63,10 +63,6 @@ class Pager:
         self._ready: deque[Page] = deque()
         self._loose = 0
 
-    def __len__(self) -> int:
-        """Pages that can be taken now."""
-        return len(self._ready)
-
     @property
     def empty(self) -> bool:
         """Whether nothing at all is kept."""
@@ -94,10 +90,11 @@ class Pager:
         if self._loose >= MAX_LOOSE:
             self.flush()
 
-    def flush(self) -> None:
-        """Hand on every page as it is: there is nothing more to fill it with."""
-        for stream in list(self._growing):
-            self._close(stream)
+    def flush(self, stream: str | None = None) -> None:
+        """Hand on pages, or only that of one stream, as they are: there is nothing to fill them with."""
+        for name in [stream] if stream is not None else list(self._growing):
+            if name in self._growing:
+                self._close(name)
 
     def take(self) -> Page | None:
         """The next page."""

@@ -108,13 +108,17 @@ class Places:
         """Cursors by partition instead of stream; without those of partitions that are not ours."""
         return {self._streams[stream]: at for stream, at in cursors.items() if stream in self._streams}
 
-    def ended(self, key: Key, offset: int) -> None:
-        """The brokers have nothing behind `offset` at the moment."""
+    def ended(self, key: Key, offset: int) -> bool:
+        """The brokers have nothing behind `offset` at the moment; False if that is not where we stand."""
         place = self._places.get(key)
-        if place is not None and (place.position is None or place.position <= offset):
-            place.end = offset
+        if place is None or (place.position is not None and place.position > offset):
+            return False
+        place.end = offset
+        return True
 
-    def assign(self, consumer: Consumer, partitions: Sequence[TopicPartition], commits: Commits) -> list[TopicPartition]:
+    def assign(
+        self, consumer: Consumer, partitions: Sequence[TopicPartition], commits: Commits
+    ) -> list[TopicPartition]:
         """Take new partitions in; returns them with the offsets to begin at."""
         self.assigned = True
         placed = [self._located(consumer, tp) for tp in _committed(self._name, consumer, partitions)]
@@ -150,7 +154,8 @@ class Places:
 
     def lag(self, consumer: Consumer, watch: Watch, now_ms: float) -> Lag:
         """Records behind the ends of the partitions, and the age of the place that is furthest behind."""
-        records, seconds, worst = 0, 0.0, 0.0
+        records, worst = 0, 0.0
+        ages: list[float] = []
         known = False
         for key, place in self._places.items():
             if place.position is None:
@@ -160,27 +165,34 @@ class Places:
             records += behind
             known = known or high >= 0
             if behind and place.stamp is not None:
-                age = max(0.0, (now_ms - place.stamp) / 1000)
-                seconds = max(seconds, age)
-                worst = max(worst, age / (watch.retention(key[0]) or float("inf")))
-        return Lag(records=records, seconds=seconds, of_retention=worst) if known else Lag()
+                ages.append(max(0.0, (now_ms - place.stamp) / 1000))
+                worst = max(worst, ages[-1] / (watch.retention(key[0]) or float("inf")))
+        if not known:
+            return Lag()
+        return Lag(records=records, seconds=max(ages, default=None if records else 0.0), of_retention=worst)
 
     def _located(self, consumer: Consumer, tp: TopicPartition) -> TopicPartition:
         """Where to begin: at what is committed, or where nothing is, with the oldest record."""
         restart = self._restarts.pop((tp.topic, tp.partition), None)
         if restart is not None:
             return TopicPartition(tp.topic, tp.partition, restart)
-        if tp.offset >= 0 or tp.offset == OFFSET_STORED:
+        if tp.error is not None or tp.offset == OFFSET_STORED:
+            return TopicPartition(tp.topic, tp.partition, OFFSET_STORED)
+        if tp.offset >= 0:
             return TopicPartition(tp.topic, tp.partition, tp.offset)
         try:
             low, _ = consumer.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), ASK_SECONDS)
         except KafkaException as error:
-            log.info("%s: %s: its beginning is not known yet (%s)", self._name, tp.topic, sentence(cause(error)))
+            log.info(
+                "%s: %s: its beginning is not known yet (%s)", self._name, tp.topic, sentence(cause(error))
+            )
             low = OFFSET_BEGINNING
         return TopicPartition(tp.topic, tp.partition, low)
 
 
-def _committed(name: str, consumer: Consumer, partitions: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+def _committed(
+    name: str, consumer: Consumer, partitions: Sequence[TopicPartition]
+) -> Sequence[TopicPartition]:
     """The partitions with their committed offsets; if the brokers do not say, the client asks by itself."""
     try:
         return consumer.committed(list(partitions), timeout=ASK_SECONDS)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, ClassVar
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.errors import BridgeError
+from bridge.journals import kafka_codes as codes
 from bridge.journals.base import Lag, Reader
 from bridge.journals.kafka_client import Troubles, cause, sentence
 from bridge.journals.kafka_commits import Commits, Key
 from bridge.journals.kafka_pages import Pager
-from bridge.journals.kafka_places import Places, group_by_partition
+from bridge.journals.kafka_places import Places, group_by_partition, stream_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -130,7 +131,8 @@ class KafkaReader(Reader):
             return False
         try:
             return all(
-                place.end is not None and self._consumer.get_watermark_offsets(TopicPartition(*key), 5.0)[1] <= place.end
+                place.end is not None
+                and self._consumer.get_watermark_offsets(TopicPartition(*key), 5.0)[1] <= place.end
                 for key, place in self._places.items()
             )
         except KafkaException as error:
@@ -140,11 +142,10 @@ class KafkaReader(Reader):
     def lag(self) -> Lag:
         """Records not read yet in the partitions that are ours; looked at once a second."""
         now = self._clock()
-        if now - self._lag_at >= LAG_EVERY:
+        if now - self._lag_at >= LAG_EVERY and self._consumer is not None:
             self._lag_at = now
             self._watch.tick(self._name, self._places.keys())
-            if self._consumer is not None:
-                self._lag = self._places.lag(self._consumer, self._watch, time.time() * 1000)
+            self._lag = self._places.lag(self._consumer, self._watch, time.time() * 1000)
         return self._lag
 
     def close(self) -> None:
@@ -155,7 +156,7 @@ class KafkaReader(Reader):
         self._closing = True
         ends = self._clock() + CLOSE_SECONDS
         self._consumer.pause(self._places.partitions())
-        while self._commits.pending and self._clock() < ends:
+        while self._consumer is not None and self._commits.pending and self._clock() < ends:
             self._commits.send(self._consumer)
             self._consume(1, POLL)
         if self._consumer is not None:
@@ -194,13 +195,12 @@ class KafkaReader(Reader):
 
     def _fetch(self, timeout: float) -> None:
         """Take what was fetched ahead; wait for one record if there is none."""
-        count = self._consume(CONSUME, 0.0)
-        if not count and timeout > 0:
-            count = self._consume(1, timeout)
-            if count:
-                count += self._consume(CONSUME, 0.0)
-        if count < CONSUME:
+        if self._consume(CONSUME, 0.0):
+            return
+        if not self._pager.empty:
             self._pager.flush()
+        elif timeout > 0 and self._consume(1, timeout):
+            self._consume(CONSUME, 0.0)
 
     def _consume(self, most: int, timeout: float) -> int:
         """Consume at most so many records, serving callbacks meanwhile; returns how many came."""
@@ -243,10 +243,11 @@ class KafkaReader(Reader):
         error, key = message.error(), (message.topic() or "", message.partition() or 0)
         if error is None:
             return
-        if error.code() == KafkaError._PARTITION_EOF:
-            self._places.ended(key, message.offset() or 0)
+        if error.code() == codes.PARTITION_EOF:
+            if self._places.ended(key, message.offset() or 0):
+                self._pager.flush(stream_name(*key))
             self._troubles.over()
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+        elif error.code() == codes.AUTO_OFFSET_RESET:
             self._recover(key)
         elif error.fatal():
             self._broke(error)
@@ -268,7 +269,9 @@ class KafkaReader(Reader):
         if place.position is not None and place.position > high:
             # The client would not commit an offset below one that it has committed itself.
             self._places.restart(key, low, high)
-            self._broke(KafkaError(KafkaError._AUTO_OFFSET_RESET, f"{place.stream} was made anew"), wait=False)
+            self._broke(
+                KafkaError(codes.AUTO_OFFSET_RESET, f"{place.stream} was made anew"), wait=False
+            )
             return
         self._seek(key, self._places.gap(key, low))
 

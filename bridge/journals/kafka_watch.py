@@ -34,7 +34,9 @@ ANSWER_SECONDS = 8.0
 class Watch:
     """What is known of the partitions that any pipeline of this process holds."""
 
-    def __init__(self, connect: Callable[[], AdminClient], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, connect: Callable[[], AdminClient], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._connect = connect
         self._clock = clock
         self._lock = threading.Lock()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 
 from bridge.errors import BridgeError
+from bridge.journals import kafka_codes as codes
 from bridge.journals.kafka_client import cause, sentence
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Writer:
                 )
             except BufferError:
                 if time.monotonic() > ends:
-                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None
+                    raise KafkaException(KafkaError(codes.QUEUE_FULL)) from None
                 time.sleep(0.01)
             else:
                 return
@@ -129,7 +130,10 @@ class Writer:
         if failure.fatal():
             with self._lock:
                 self._producer = None  # an idempotent producer that lost its place cannot go on
-        temporary = failure.code() not in {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+        temporary = failure.code() not in {
+            KafkaError.MSG_SIZE_TOO_LARGE,
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        }
         raise WriteError(f"Kafka did not take it: {sentence(failure)}", temporary=temporary)
 
     def _poll(self) -> None:

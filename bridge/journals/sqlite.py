@@ -38,7 +38,8 @@ class SqliteJournalConfig(JournalConfig):
     retention_hours: float = Field(
         0.0,
         ge=0,
-        description="Keep events this long after every sink has settled them, so that a new sink can start earlier.",
+        description="Keep events this long after every sink has settled them, so that a new sink can start "
+        "earlier.",
     )
 
 
@@ -114,7 +115,7 @@ class SqliteJournal(Journal):
         self._size = self._state.read(_stored_bytes)
 
     def reader(self, pipeline: str, start: Start, wake: Callable[[], None]) -> SqliteReader:
-        """A reader at the pipeline's cursor; its first cursor is stored at once and keeps the log from being trimmed."""
+        """A reader at the pipeline's cursor; a first cursor is stored at once, so that nothing is trimmed."""
         cursors = Cursors(self._state, pipeline)
         position = cursors.load().get(STREAM)
         if position is None:
@@ -153,7 +154,7 @@ class SqliteJournal(Journal):
         return f"{count} events, {self._size} bytes in {self._state.path}"
 
     def trim(self) -> int:
-        """Drop what every pipeline has settled; unknown pipelines' cursors count, so nothing is lost by a typo."""
+        """Drop what every pipeline has settled; cursors of unknown ones count, so no typo loses anything."""
         keep_ms = int((time.time() - self.config.retention_hours * 3600) * 1000)
         known = self.context.pipelines
         dropped = freed = 0

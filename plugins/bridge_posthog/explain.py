@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["side_by_side"]
 
 WIDTH = 62
+JOINERS = "\u200c\u200d"
 
 
 def side_by_side(events: Sequence[Event], payloads: Sequence[bytes], width: int = WIDTH) -> str:
@@ -37,7 +38,14 @@ def _lines(document: Any, width: int) -> list[str]:
     if document is None:
         return []
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    return [piece for line in text.split("\n") for piece in _wrapped(line, width)]
+    return [piece for line in text.split("\n") for piece in _wrapped(_printable(line), width)]
+
+
+def _printable(line: str) -> str:
+    """Telemetry must not move the cursor of whoever reads it; joiners stay, Indic scripts need them."""
+    return "".join(
+        letter if letter.isprintable() or letter in JOINERS else ascii(letter)[1:-1] for letter in line
+    )
 
 
 def _wrapped(line: str, width: int) -> list[str]:

@@ -46,7 +46,7 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
     limits: BatchLimits = BatchLimits(
         max_events=1_000, max_bytes=5 * MEGABYTE, max_age=1.0, max_payload_bytes=900 * 1024
     )
-    max_in_flight: int = 4
+    max_in_flight: int = 8
 
     def __init__(self, config: PostHogConfig, clock: Callable[[], float] = time.time) -> None:
         super().__init__(config)

@@ -62,8 +62,16 @@ def generate():
     return module
 
 
-def start(folder, *extra):
-    command = [sys.executable, "-m", "bridge", "--config", folder / "config.toml", "run", "--until-idle", *extra]
+def start(folder):
+    command = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "--config",
+        folder / "config.toml",
+        "run",
+        "--until-idle",
+    ]
     log = (folder / "log.txt").open("ab")
     with log:
         return subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
@@ -83,7 +91,9 @@ def test_nothing_is_lost_and_duplicates_are_the_same_bytes(tmp_path, generate, d
     with source.open("wb") as file:
         for line in generate.generate(EVENTS, 11, 1_767_587_400_000, manifest=manifest):
             file.write(line + b"\n")
-    config = CONFIG.format(source=str(source), port=destination.port, batch=500 if LONG else 100, window=20_000)
+    config = CONFIG.format(
+        source=str(source), port=destination.port, batch=500 if LONG else 100, window=20_000
+    )
     (tmp_path / "config.toml").write_text(config)
     chance = random.Random(3)
     for _ in range(KILLS):
@@ -114,7 +124,8 @@ def test_nothing_is_lost_and_duplicates_are_the_same_bytes(tmp_path, generate, d
     deliveries = sum(destination.deliveries.values())
     print(  # noqa: T201 - the table of the proof
         f"\nevents {manifest.events}, delivered {len(expected)}, dead letters {len(refused)}, "
-        f"copies in the source {manifest.duplicates}, deliveries {deliveries}, requests {destination.requests}, "
+        f"copies in the source {manifest.duplicates}, deliveries {deliveries}, "
+        f"requests {destination.requests}, "
         f"ambiguous answers {destination.ambiguous}, kills {KILLS}, lost {len(lost)}"
     )
 

@@ -310,7 +310,7 @@ def test_a_replay_that_is_interrupted_resolves_what_it_delivered_and_goes_on_lat
 
 def test_every_replay_is_a_stream_of_its_own_for_sinks_that_name_objects(site, letters):
     crate = '[sinks.crate]\ntype = "crate"\npath = "crates"\n'
-    site.configure(crate + "batch.max_payload_bytes = 200\n")
+    site.configure(crate + "batch.max_payload_bytes = 100\n")
     long = [raw(n, "LONG") for n in range(3)]
     site.write("events.jsonl", long)
     site.run("run", "--import", "events.jsonl", "--until-idle")

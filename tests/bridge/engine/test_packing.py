@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_duplicate_within_an_object_is_dropped_and_counted(progress):
 
 def first_object(records, bounds, max_events, window, cut=None):
     edges = sorted({0, len(records)} | {b for b in bounds if b < len(records)})
-    pages = [make_page(10 * a, records[a:b]) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    pages = [make_page(10 * a, records[a:b]) for a, b in itertools.pairwise(edges) if a < b]
     progress = Progress()
     packer = packer_of(progress, window, max_events=max_events)
     if cut is not None:
