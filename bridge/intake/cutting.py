@@ -254,9 +254,9 @@ class Cutter:
         if found is _Found.MORE:
             return len(self._data)
         line = self._data.rfind(b"\n", 0, text.at) + 1
-        if line:
-            return line
-        return second or (len(self._data) if self._last else -1)
+        if self._data.find(b"\n", text.at) >= 0 or _stands_alone(self._data[line:]):
+            return line or second or len(self._data)
+        return len(self._data) if self._last else -1
 
     def _leave(self, end: int) -> bool:
         self._data = self._data[end:]

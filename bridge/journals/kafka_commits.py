@@ -50,6 +50,11 @@ class Commits:
         """Whether something was stored that the brokers have not acknowledged."""
         return any(offset > self._acknowledged.get(key, -1) for key, offset in self._wanted.items())
 
+    @property
+    def on_its_way(self) -> bool:
+        """Whether the brokers are being asked to commit and have not answered."""
+        return self._asked is not None and self._clock() - self._asked < GIVE_UP_AFTER
+
     def begin(self, key: Key, offset: int) -> None:
         """A partition is ours from `offset` on, which is committed or before everything there is."""
         self._wanted.pop(key, None)
@@ -75,9 +80,8 @@ class Commits:
     def send(self, consumer: Consumer, *, at_once: bool = False) -> None:
         """Ask the brokers to commit what is stored, unless they are being asked already."""
         now = self._clock()
-        on_its_way = self._asked is not None and now - self._asked < GIVE_UP_AFTER
         soon_after = now - self._failed_at < RETRY_AFTER
-        if not self.pending or ((on_its_way or soon_after) and not at_once):
+        if not self.pending or ((self.on_its_way or soon_after) and not at_once):
             return
         self._asked = now
         try:

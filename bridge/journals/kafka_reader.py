@@ -159,9 +159,9 @@ class KafkaReader(Reader):
         while self._consumer is not None and self._commits.pending and self._clock() < ends:
             self._commits.send(self._consumer)
             self._consume(1, POLL)
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            self._part_with(consumer)
 
     def _connect(self) -> Consumer:
         self._commits = Commits(self._name, self._clock)
@@ -343,4 +343,11 @@ class KafkaReader(Reader):
         self._open_at = self._clock() + (REOPEN_AFTER if wait else 0.0)
         self._paused = False
         if broken is not None:
-            broken.close()
+            self._part_with(broken)
+
+    def _part_with(self, consumer: Consumer) -> None:
+        """Leave the group, unless that would wait for brokers that do not answer."""
+        if self._commits.on_its_way:
+            log.warning("%s: leaves without a word, since the brokers do not answer", self._name)
+        else:
+            consumer.close()

@@ -38,7 +38,6 @@ def check(method: Callable[ParamsT, None]) -> Callable[ParamsT, None]:
 
     @functools.wraps(method)
     def run(*args: ParamsT.args, **kwargs: ParamsT.kwargs) -> None:
-        __tracebackhide__ = True
         lesson = ""
         try:
             method(*args, **kwargs)

@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 CLOCKS = frozenset(
     {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"}
 )
+# how many arguments make these a calculation instead of a look at the clock
+ASKED = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
 MOMENTS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.today"})
 TOUCHING = ("open", "socket.", "subprocess.", "os.", "shutil.", "sqlite3.", "urllib.", "http.")
 TIMEOUT = 120
@@ -65,7 +68,7 @@ def fingerprint(payload: object) -> str:
 
 
 def fingerprints(sink: Sink[Any, Any], events: Iterable[Event]) -> list[str]:
-    """What `map` makes of each event; an `EventError` counts by its code."""
+    """What `map` makes of each event; an exception counts by its kind."""
     return [_print(sink, event) for event in events]
 
 
@@ -74,6 +77,8 @@ def _print(sink: Sink[Any, Any], event: Event) -> str:
         return fingerprint(sink.map(event))
     except EventError as error:
         return f"EventError {error.code}"
+    except Exception as error:  # noqa: BLE001 - boundary: the checks of `map` itself say what it raises
+        return f"raised {type(error).__name__}"
 
 
 def in_another_process(
@@ -132,6 +137,19 @@ class _Watch:
         sys.setprofile(None)
         self.on = False
 
+    def time_asked(self) -> None:
+        """Have the functions of `time` that may be asked for this moment tell when they are."""
+        for name, least in ASKED.items():
+            setattr(time, name, self._telling(name, getattr(time, name), least))
+
+    def _telling(self, name: str, function: Any, least: int) -> Any:
+        def told(*arguments: Any) -> Any:
+            if self.on and len(arguments) < least:
+                self.clocks.add(f"time.{name}")
+            return function(*arguments)
+
+        return told
+
 
 def _reads(function: Any) -> str:
     """The clock or source of randomness that this built-in function is; "" if it is neither."""
@@ -174,10 +192,11 @@ def _from_file(module: str, file: str) -> ModuleType:
 def main() -> None:
     """Map what standard input asks for and print what was found as one line of JSON."""
     task = json.load(sys.stdin)
+    watch = _Watch()
+    watch.time_asked()
     sink_type = _load(task["module"], task["file"], task["name"])
     events = [decode(base64.b64decode(line)) for line in task["lines"]]
     config = sink_type.config_type.model_validate(task["config"])
-    watch = _Watch()
     threads = threading.active_count()
     with watch:
         sink = sink_type(config)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bridge
-from bridge import hookspecs
+from bridge import hookspecs, testing
 from bridge.configuration.models import FileTables, JournalKeys, SinkKeys
 from bridge.configuration.rows import rows
 from bridge.configuration.shapes import is_mapping, members
@@ -27,7 +27,7 @@ from bridge.plugins import HOOKS
 from bridge.registry import API_VERSION, HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
 HERE = Path(__file__).parent
@@ -62,12 +62,66 @@ VALUES = (
 # the calls whose literal argument is a code that dead letters carry, and where it stands
 CODES = {"EventError": 0, "Doomed": 1, "_refused": 1}
 GENERATED = "Written by `python docs/plugins/generate.py`; a test holds it to the code."
+REFERENCE = f"""\
+# Plugin reference
+
+{GENERATED} How these are used:
+[tutorial](tutorial.md), [how the host treats your sink](host.md); what may not change: [surface](surface.md).
+
+## Hooks
+
+A plugin is a module with functions of these names, marked `@hookimpl`, and an entry point in the
+group `{GROUP}`. Take only the arguments you need, by these names.
+"""
+ERRORS = """\
+## Errors, and what happens next
+
+```
+{tree}
+```
+
+What the host does about each: [verdicts](host.md#verdicts).
+"""
+CHECKS = """\
+## Checks
+
+What a test class gets by deriving from a contract; each one includes the checks of its bases.
+"""
+SURFACE = f"""\
+# The public surface
+
+{GENERATED}
+
+Semantic versioning covers what is on this page, and nothing else: until 1.0 a minor version may
+change it and says so in the changelog, from 1.0 on only a major version does. Everything else,
+`bridge.engine` above all, may change in any release. The built-in plugins use nothing else either.
+
+## Plugin API
+
+The version of the contract is **{API_VERSION}** (`bridge.API_VERSION`). A class says which one it was written
+for by its `api_version`; the base classes say 1. A class of another version is not loaded:
+
+```
+{{handshake}}
+```
+
+## Entry point
+
+Group `{GROUP}`; the name is what `type = "…"` says in the configuration.
+"""
+KEYS = "## Configuration keys\n\nThe host's; each plugin's own are in `config.example.toml`.\n"
+CODES_INTRO = "## Dead-letter codes\n\nThe host's; each plugin adds its own.\n"
+COMMANDS = """\
+## Command line
+
+The commands and options that `bridge --help` lists, and the exit codes it names.
+"""
 
 
 def sentence(thing: object) -> str:
     """The first sentence of a docstring, on one line."""
     first = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
-    return re.split(r"(?<=[.;]) (?=[A-Z`])", first)[0].rstrip(";")
+    return re.split(r"(?<=\.) (?=[A-Z`])", first)[0]
 
 
 def signature(function: object, name: str) -> str:
@@ -79,7 +133,11 @@ def signature(function: object, name: str) -> str:
 def code_of(name: str, thing: Any) -> str:
     """A public name as a row of a table."""
     meaning = sentence(thing) if inspect.isclass(thing) or callable(thing) else f"`{thing!r}`"
-    return f"| `{name}` | {meaning.replace('|', chr(92) + '|')} |"
+    return f"| `{name}` | {_cell(meaning)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def hooks() -> Iterator[str]:
@@ -136,18 +194,12 @@ def _default(cls: type, key: str) -> str:
 def value_section(name: str) -> str:
     """A value: its fields with their defaults."""
     cls = getattr(bridge, name)
-    lines = [
-        f"### {name}",
-        "",
-        inspect.getdoc(cls) or "",
-        "",
-        "| field | type | default |",
-        "| --- | --- | --- |",
-    ]
+    lines = [f"### {name}", "", inspect.getdoc(cls) or "", ""]
+    lines += ["| field | type | default |", "| --- | --- | --- |"]
     for field in dataclasses.fields(cls):
         if not field.name.startswith("_"):
             default = "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-            lines.append(f"| `{field.name}` | `{field.type}` | {default} |".replace("| None", "\\| None"))
+            lines.append(f"| `{field.name}` | `{_cell(str(field.type))}` | {default} |")
     return "\n".join(lines) + "\n"
 
 
@@ -160,9 +212,9 @@ def module_section(module: ModuleType) -> str:
 
 def contract_section(name: str) -> str:
     """Every check of a contract that its bases do not have, and the rule it holds a plugin to."""
-    cls = getattr(importlib.import_module("bridge.testing"), name)
-    inherited = {check for base in (getattr(importlib.import_module("bridge.testing"), other) for other in CONTRACTS)
-                 if base is not cls and issubclass(cls, base) for check in dir(base)}  # fmt: skip
+    cls = getattr(testing, name)
+    bases = [getattr(testing, other) for other in CONTRACTS if other != name]
+    inherited = {check for base in bases if issubclass(cls, base) for check in dir(base)}
     checks = [check for check in dir(cls) if check.startswith("test_") and check not in inherited]
     lines = [f"### {name}", "", sentence(cls), "", "| check | the contract |", "| --- | --- |"]
     lines += [f"| `{check}` | {' '.join((getattr(cls, check).__doc__ or '').split())} |" for check in checks]
@@ -173,20 +225,16 @@ def reference() -> str:
     """The page about every hook, class, value, error and check."""
     modules = [importlib.import_module(name) for name in MODULES]
     parts = [
-        f"# Plugin reference\n\n{GENERATED} How these are used: [tutorial](tutorial.md),\n"
-        "[how the host treats your sink](host.md); what may not change: [surface](surface.md).\n",
-        f"## Hooks\n\nA plugin is a module, or an object, with functions of these names marked `@hookimpl`, and an"
-        f"\nentry point in the group `{GROUP}`. Take only the arguments you need, by these names.\n",
+        REFERENCE,
         *hooks(),
         "## Classes to derive from\n",
         *map(class_section, CLASSES),
         "## Values\n",
         *map(value_section, VALUES),
-        f"## Errors, and what happens next\n\n```\n{tree()}\n```\n\n"
-        "What the host does about each: [verdicts](host.md#verdicts).\n",
+        ERRORS.format(tree=tree()),
         "## Modules\n",
         *map(module_section, modules),
-        "## Checks\n\nWhat a test class gets by deriving from a contract; each includes those of its bases.\n",
+        CHECKS,
         *map(contract_section, CONTRACTS),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -225,37 +273,24 @@ def _codes_in(parsed: ast.Module) -> Iterator[str]:
 
 def surface() -> str:
     """The page that lists what semantic versioning covers."""
-    listed = {
-        name: [f"`{name}.{public}`" for public in sorted(importlib.import_module(name).__all__)]
-        for name in MODULES
-    }
+    metrics = _list(f"{metric.name} ({metric.kind})" for metric in METRICS)
     parts = [
-        f"# The public surface\n\n{GENERATED}\n",
-        "Semantic versioning covers what is on this page, and nothing else: until 1.0 a minor version may change it"
-        "\nand says so in the changelog; from 1.0 on only a major version does. Everything else, `bridge.engine`"
-        "\nabove all, may change in any release. The built-in plugins use nothing else either.\n",
-        f"## Plugin API\n\nThe version of the contract is **{API_VERSION}** (`bridge.API_VERSION`). A class says which "
-        "one it was written for by\nits `api_version` (the base classes say 1). A plugin of another version is not "
-        "loaded; the others are:\n\n```\n" + handshake() + "\n```\n",
-        f'## Entry point\n\nGroup `{GROUP}`; the name is what `type = "…"` says in the configuration.\n',
-        "## Hooks\n\n"
-        + "\n".join(f"* `{signature(getattr(hookspecs, name), name)}`" for name in HOOKS)
-        + "\n",
+        SURFACE.format(handshake=handshake()),
+        "## Hooks\n",
+        _list(signature(getattr(hookspecs, name), name) for name in HOOKS),
+        *(f"## {name}\n\n{_list(sorted(importlib.import_module(name).__all__))}" for name in MODULES),
+        KEYS,
+        _list(keys()),
+        f"## Metrics\n\n{metrics}\nOutcomes: {', '.join(OUTCOMES)}.\nStates: {', '.join(STATES)}.\n",
+        CODES_INTRO,
+        _list(codes()),
+        COMMANDS,
     ]
-    parts += [
-        f"## {name}\n\n" + "\n".join(f"* {public}" for public in names) + "\n"
-        for name, names in listed.items()
-    ]
-    parts += [
-        "## Configuration keys\n\nThe host's; each plugin's own are in `config.example.toml`.\n\n"
-        + "\n".join(f"* `{key}`" for key in keys()) + "\n",
-        "## Metrics\n\n" + "\n".join(f"* `{metric.name}` ({metric.kind})" for metric in METRICS)
-        + f"\n\nOutcomes: {', '.join(OUTCOMES)}. States: {', '.join(STATES)}.\n",
-        "## Dead-letter codes\n\nThe host's; each plugin adds its own.\n\n"
-        + "\n".join(f"* `{code}`" for code in codes()) + "\n",
-        "## Command line\n\nThe commands and options that `bridge --help` lists, and the exit codes it names.\n",
-    ]  # fmt: skip
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "".join(f"* `{item}`\n" for item in items)
 
 
 def handshake() -> str:

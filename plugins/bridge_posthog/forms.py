@@ -32,13 +32,18 @@ _FIELDS: Mapping[Kind, tuple[Any, Any]] = {
 }
 
 
+class Around(msgspec.Struct, frozen=True, gc=False):
+    """What of the context is taken as it stands."""
+
+    rollup: msgspec.Raw = ABSENT
+
+
 class Told(msgspec.Struct, kw_only=True, gc=False):
     """An event's parts as they stand in its JSON; `edata` as members or as a form has read it."""
 
     mid: msgspec.Raw = ABSENT
     edata: Any = {}
-    context: msgspec.Raw = ABSENT
-    object: msgspec.Raw = ABSENT
+    context: Around = Around()
     tags: msgspec.Raw = ABSENT
 
 
@@ -141,4 +146,4 @@ def _read_members(raw: bytes) -> Told:
         told = _decode_unread(readable(raw))
     except (msgspec.MsgspecError, ValueError):
         raise EventError("edata", "the event cannot be decoded a second time") from None
-    return Told(mid=told.mid, context=told.context, object=told.object, tags=told.tags)
+    return Told(mid=told.mid, context=told.context, tags=told.tags)

@@ -10,7 +10,7 @@ import hashlib
 from functools import lru_cache
 from uuid import UUID
 
-from bridge_posthog.moments import MILLISECONDS, second
+from bridge_posthog.moments import iso
 
 __all__ = ["DAY", "derived_digest", "derived_session", "head", "own_session", "uuid7", "uuid8"]
 
@@ -28,10 +28,10 @@ def uuid8(digest: bytes) -> str:
 
 def head(digest: bytes, at: int) -> bytes:
     """The beginning of an event: its uuid and its time (ms), always in the same places."""
-    text, seconds = digest.hex(), at // 1000
+    text = digest.hex()
     return (
         f'{{"uuid":"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}",'
-        f'"timestamp":"{second(seconds)}{MILLISECONDS[at - 1000 * seconds]}","event":'
+        f'"timestamp":"{iso(at)}","event":'
     ).encode()
 
 

@@ -11,16 +11,16 @@ repetition by. The pieces are cached, which changes nothing but the speed.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge_posthog.denormalised import add_place, person_properties
 from bridge_posthog.forms import Form, Told, read
 from bridge_posthog.ids import DAY, derived_digest, derived_session, head, own_session, uuid8
 from bridge_posthog.moments import client_time, iso, moment
-from bridge_posthog.naming import Source, namers, unknown_name
+from bridge_posthog.naming import namers, unknown_name
 from bridge_posthog.people import identify, pseudonymiser, shorten
 from bridge_posthog.rules import word
-from bridge_posthog.surroundings import Places, Producers, piece, present, relate
+from bridge_posthog.surroundings import Places, Producers, more_groups, piece, present, relate
 from bridge_posthog.tokens import Draft, StrictDraft, dump, readable
 from bridge_posthog.vocabulary import NAMES, RULES
 from bridge_posthog.wire import opening
@@ -28,7 +28,7 @@ from bridge_posthog.wire import opening
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridge.events import Event
+    from bridge.events import Actor, Event
     from bridge_posthog.config import PostHogConfig
     from bridge_posthog.naming import Namer
     from bridge_posthog.rules import Rule
@@ -56,18 +56,12 @@ class Plan(NamedTuple):
     eid: bytes
 
 
-class Scene(NamedTuple):
-    """What many events have in common: everything but time, identity, type and `edata`.
-
-    `distinct_id` in JSON (None: the event's own), the pieces that open the event, whether the
-    actor is a person, where it comes from, its groups.
-    """
+class Persona(NamedTuple):
+    """Who: the distinct id in JSON (None: the event's own), what opens the event, whether a person."""
 
     distinct_id: bytes | None
     opening: bytes
     person: bool
-    source: Source
-    groups: tuple[tuple[str, str], ...]
 
 
 class Mapper:
@@ -85,14 +79,14 @@ class Mapper:
         special = namers(config)
         strict = protocol == "v0"
         self._draft = StrictDraft if strict else Draft
-        self._producers = Producers(config)
         self._special = special
         self._strict = strict
         plans = {eid: self._plan(eid, rules) for eid, rules in RULES.items()}
         self._plans: dict[str, Plan | None] = {**plans, **dict.fromkeys(config.exclude_eids)}
         self._unknown = lru_cache(maxsize=256)(lambda eid: self._plan(eid, {}))
-        self._places = Places(config, self._hide)
-        self._scenes: dict[Any, Scene] = {}
+        self._direct: Any = (self._introduce, Producers(config).describe, Places(config, self._hide).describe)
+        self._cached: Any = tuple(lru_cache(maxsize=CACHE_SIZE)(part) for part in self._direct)
+        self._more = more_groups(config)
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
     def _plan(self, eid: str, rules: Mapping[str, Rule]) -> Plan:
@@ -111,17 +105,25 @@ class Mapper:
         name, namer, form, eid_piece = plan
         at, corrected = moment(event)
         told = read(form, raw) if namer or not self._raw else NOTHING
-        scene = self._scene(event, told, at)
+        context, actor = event.context, event.actor
+        introduce, describe, locate = self._cached if len(raw) <= SMALL else self._direct
+        sid, producer = context.sid, context.pdata
+        own = own_session(sid, at) if sid else None
+        window = at - (at - self._boundary) % DAY
+        distinct_id, opened, person = introduce(actor, context.did, sid, producer.id, own, window)
+        source, described = describe(event.ver, actor.type, context.channel, context.env, producer)
+        place, groups = locate(context.channel, dump(event.object), self._more(context) if self._more else ())
         draft = self._draft()
         if self._raw:
             draft += (b',"sunbird":', draft.whole(raw if BACKSLASH not in raw else readable(raw)))
         else:
             draft += (b',"mid":', told.mid)
+            relate(context.cdata, told, draft)
             form.fill(told.edata, draft)
         if namer is not None:
-            name = _name(namer(told.edata, scene.source, draft))
+            name = _name(namer(told.edata, source, draft))
         if self._asks_person:
-            self._add_person(event, told, scene.person, draft)
+            self._add_person(event, told, person, draft)
         if corrected:
             draft.add("client_timestamp", client_time(event.ets))
             draft.add("timestamp_corrected", value=True)
@@ -131,9 +133,11 @@ class Mapper:
                 head(digest, at),
                 name,
                 b',"distinct_id":',
-                scene.distinct_id or dump(shorten(f"event:{event.mid}")),
-                scene.opening,
+                distinct_id or dump(shorten(f"event:{event.mid}")),
+                opened,
                 eid_piece,
+                described,
+                place,
                 *draft,
                 draft.rest(),
                 b"}}",
@@ -141,44 +145,30 @@ class Mapper:
         )
         if BACKSLASH in raw:
             payload = readable(payload)
-        if self._identifies and eid == "START" and scene.groups:
-            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in scene.groups)))
+        if self._identifies and eid == "START" and groups:
+            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in groups)))
         return payload
 
-    def _scene(self, event: Event, told: Told, at: int) -> Scene:
-        """Look up, or set, what the event has in common with others of its session."""
-        context, sid = event.context, event.context.sid
-        own = own_session(sid, at) if sid else None
-        window = at - (at - self._boundary) % DAY
-        if self._raw:
-            key: Any = (own, window, event.ver, event.actor, dump(context), dump(event.object))
-        else:
-            parts = (bytes(told.context), bytes(told.object), bytes(told.tags))
-            key = (own, window, event.ver, event.actor, *parts)
-        scene = self._scenes.get(key)
-        if scene is None:
-            scene = self._set_scene(event, told, own, window)
-            if len(event.raw) <= SMALL:
-                if len(self._scenes) >= CACHE_SIZE:
-                    self._scenes.clear()
-                self._scenes[key] = scene
-        return scene
-
-    def _set_scene(self, event: Event, told: Told, own: str | None, window: int) -> Scene:
-        actor, context, config = event.actor, event.context, self._config
-        sid, did = context.sid or "", context.did or ""
-        who = identify(actor.type, actor.id, did, sid, context.pdata.id, self._hide)
+    def _introduce(
+        self,
+        actor: Actor,
+        device: str | None,
+        session: str | None,
+        producer: str,
+        own: str | None,
+        window: int,
+    ) -> Persona:
+        did, sid = device or "", session or ""
+        who = identify(actor.type, actor.id, did, sid, producer, self._hide)
         person = who is not None and who.person
-        profile = {"always": True, "never": False, "identified_only": person}[config.person_profiles]
-        session = own or (derived_session(sid, f"{did}\x1f{actor.id}", window) if sid.strip() else None)
-        source, described = self._producers.describe(event)
-        place, groups = self._places.describe(event)
+        profile = {"always": True, "never": False, "identified_only": person}[self._config.person_profiles]
+        if own is None and sid.strip():
+            own = derived_session(sid, f"{did}\x1f{actor.id}", window)
         properties = present(sunbird_session_id=sid)
         if did:
             properties["$device_id"] = self._hide(did)
-        related = b"" if self._raw else relate(bytes(told.context), bytes(told.tags))
-        pieces = opening(self._protocol, profile, session) + piece(properties) + described + place + related
-        return Scene(None if who is None else dump(who.distinct_id), pieces, person, source, groups)
+        opened = opening(self._protocol, profile, own) + piece(properties)
+        return Persona(None if who is None else dump(who.distinct_id), opened, person)
 
     def _add_person(self, event: Event, told: Told, person: bool, draft: Draft) -> None:
         config, context = self._config, event.context

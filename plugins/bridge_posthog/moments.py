@@ -16,13 +16,14 @@ from bridge.errors import EventError
 if TYPE_CHECKING:
     from bridge.events import Event
 
-__all__ = ["MILLISECONDS", "client_time", "iso", "moment", "second"]
+__all__ = ["client_time", "iso", "moment"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FLOOR = 1_420_070_400_000  # 2015-01-01, before the first Sunbird release
 LAST = 253_402_300_799_999  # 9999-12-31
 AHEAD = 300_000  # five minutes between a correct device and the server
 LONGEST_TEXT = 40
+SECONDS = tuple(f"{number:02d}" for number in range(60))
 MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
 
 
@@ -69,14 +70,15 @@ def _read(text: str) -> int | None:
 
 def iso(milliseconds: int) -> str:
     """RFC 3339 in UTC, always with 24 characters: `2026-01-05T09:30:00.000Z`."""
-    seconds = milliseconds // 1000
-    return second(seconds) + MILLISECONDS[milliseconds - 1000 * seconds]
+    minutes, rest = divmod(milliseconds, 60_000)
+    seconds, rest = divmod(rest, 1000)
+    return f"{minute(minutes)}{SECONDS[seconds]}{MILLISECONDS[rest]}"
 
 
 @lru_cache(maxsize=16_384)
-def second(seconds: int) -> str:
-    """RFC 3339 down to the second, without a zone."""
-    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+def minute(minutes: int) -> str:
+    """RFC 3339 down to the minute, for minutes since the epoch: `2026-01-05T09:30:`."""
+    return (EPOCH + timedelta(minutes=minutes)).isoformat()[:17]
 
 
 def client_time(ets: float) -> str:

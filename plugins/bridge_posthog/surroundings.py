@@ -6,20 +6,26 @@ The events of a session share all of it; `mapping` keeps the pieces, so an event
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridge_posthog.forms import ABSENT
 from bridge_posthog.naming import Source
 from bridge_posthog.people import is_placeholder, shorten
-from bridge_posthog.tokens import below, dump, load
+from bridge_posthog.tokens import ARRAY, BLANK, LONGEST_NAME, below, dump, load, prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from bridge.events import Event
+    from bridge.events import CData, Context, Producer
     from bridge_posthog.config import PostHogConfig
+    from bridge_posthog.forms import Told
+    from bridge_posthog.tokens import Draft
 
 __all__ = ["Piece", "Place", "Places", "Producers", "piece"]
 
+CACHE_SIZE = 8_192
+LONGEST_CACHED = 1_000
 LEVELS = ("l1", "l2", "l3", "l4")
 PEOPLE = frozenset({"user", "profile", "consumer"})
 CONTENT = frozenset(
@@ -62,17 +68,18 @@ class Producers:
         self._is_app = re.compile(config.app_producers).search
         self._bases = config.base_urls
 
-    def describe(self, event: Event) -> tuple[Source, Piece]:
+    def describe(
+        self, ver: str, actor_type: str, channel: str, env: str, producer: Producer
+    ) -> tuple[Source, Piece]:
         """What is known of the source, and its properties."""
-        context, producer = event.context, event.context.pdata
         name, part, version = producer.id, producer.pid or "", producer.ver or ""
         app = bool(self._is_app(name.lower()) or self._is_app(part.lower()))
         base = self._bases.get(name) or (f"https://{name}" if name else "")
         properties = present(
-            telemetry_version=event.ver,
-            actor_type=event.actor.type,
-            channel=context.channel,
-            env=context.env,
+            telemetry_version=ver,
+            actor_type=actor_type,
+            channel=channel,
+            env=env,
             producer_id=name,
             producer_pid=part,
         )
@@ -95,23 +102,16 @@ class Places:
         self._groups = config.groups
         self._hide = hide if config.pseudonym_key else None
 
-    def describe(self, event: Event) -> Place:
-        """The properties of the object, and the groups."""
-        context, thing = event.context, event.object
-        name, label = (thing.id or "", thing.type or "") if thing else ("", "")
-        levels = (thing.rollup or {}) if thing else {}
+    def describe(self, channel: str, thing: bytes, more: tuple[tuple[str, str], ...]) -> Place:
+        """The properties of the object (in JSON), and the groups, for which `more` has other sources."""
+        found = load(thing) or {}
+        name, label = found.get("id") or "", found.get("type") or ""
+        levels = found.get("rollup") or {}
         if self._hide and label.lower() in PEOPLE and name:
             name = self._hide(name)
-        properties = present(object_id=name, object_type=label, object_version=thing.ver if thing else "")
+        properties = present(object_id=name, object_type=label, object_version=found.get("ver"))
         properties |= {f"object_rollup_{level}": levels[level] for level in LEVELS if levels.get(level)}
-        keys = {
-            "channel": context.channel,
-            "env": context.env,
-            "producer": context.pdata.id,
-            "collection": levels.get("l1", ""),
-            f"object:{label}": name,
-            **{f"cdata:{item.type}": item.id for item in context.cdata or ()},
-        }
+        keys = {"channel": channel, "collection": levels.get("l1", ""), f"object:{label}": name, **dict(more)}
         if label.lower() in CONTENT:
             keys["content"] = name
         groups = tuple(
@@ -124,29 +124,58 @@ class Places:
         return Place(piece(properties), groups)
 
 
-def relate(context: bytes, tags: bytes) -> Piece:
-    """`cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`.
+def more_groups(config: PostHogConfig) -> Callable[[Context], tuple[tuple[str, str], ...]] | None:
+    """A function that finds what groups are made from besides channel and object; None if nothing is."""
+    sources = set(config.groups.values())
+    if not any(source.startswith("cdata:") for source in sources) and not sources & {"env", "producer"}:
+        return None
 
-    Both arguments as they stand in the event; in the context, only what is of the right type counts.
-    """
-    properties: dict[str, Any] = {}
-    found = load(context)
-    whole: dict[str, Any] = found if isinstance(found, dict) else {}
-    for item in _listed(whole.get("cdata")):
-        kind, value = (item.get("type"), item.get("id")) if isinstance(item, dict) else (None, None)
-        if isinstance(kind, str) and isinstance(value, str) and kind and value:
-            name, count = below("cdata", kind), 2
-            while name in properties:
-                name, count = f"{below('cdata', kind)}_{count}", count + 1
-            properties[name] = value
-    rollup = whole.get("rollup")
-    levels: dict[str, Any] = rollup if isinstance(rollup, dict) else {}
-    for level in LEVELS:
-        if isinstance(levels.get(level), str) and levels[level]:
-            properties[f"context_rollup_{level}"] = levels[level]
-    labels = [label for label in _listed(load(tags)) if isinstance(label, str) and label]
-    return piece({**properties, "tags": labels} if labels else properties)
+    def more(context: Context) -> tuple[tuple[str, str], ...]:
+        found = [("env", context.env), ("producer", context.pdata.id)]
+        found += [(f"cdata:{item.type}", item.id) for item in context.cdata or ()]
+        return tuple(pair for pair in found if pair[0] in sources)
+
+    return more
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def relate(cdata: Sequence[CData] | None, told: Told, draft: Draft) -> None:
+    """Add `cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`."""
+    if cdata:
+        seen: list[bytes] = []
+        for item in cdata:
+            kind = item.type
+            name = _cdata(kind, 1) if len(kind) <= LONGEST_NAME else prefix(below("cdata", kind))
+            if name in seen:
+                name = _cdata(kind, 1 + seen.count(name))
+            seen.append(name)
+            if item.id and kind:
+                draft += (name, dump(item.id))
+    if told.context.rollup is not ABSENT:
+        draft.append(_rollup(bytes(told.context.rollup)))
+    tags = told.tags
+    if tags is not ABSENT and len(token := bytes(tags)) > BLANK and token[0] == ARRAY:
+        draft += (b',"tags":', draft.whole(token))
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _cdata(kind: str, number: int) -> bytes:
+    name = below("cdata", kind)
+    return prefix(name if number == 1 else f"{name}_{number}")
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _cached_rollup(token: bytes) -> Piece:
+    found = load(token)
+    levels = found if isinstance(found, dict) else {}
+    return piece(
+        {
+            f"context_rollup_{level}": levels[level]
+            for level in LEVELS
+            if isinstance(levels.get(level), str) and levels[level]
+        }
+    )
+
+
+def _rollup(token: bytes) -> Piece:
+    small = len(token) <= LONGEST_CACHED
+    return _cached_rollup(token) if small else _cached_rollup.__wrapped__(token)

@@ -158,6 +158,13 @@ class Clocked(Good):
         return super().map(event) + (b"late" if time.time() > 1e11 else b"")
 
 
+class Dated(Good):
+    def map(self, event):
+        return (
+            super().map(event) + time.strftime("%Y").encode() + time.strftime("%Y", time.gmtime(0)).encode()
+        )
+
+
 class Reader(Good):
     def map(self, event):
         with open(__file__, "rb") as file:  # noqa: PTH123 - the fault
@@ -437,6 +444,7 @@ CASES = [
     (Lottery, "the_same_event_gives_the_same_payload", {}, "another payload the second time"),
     (Hashing, "another_process_gives_the_same_payload", {}, "PYTHONHASHSEED="),
     (Clocked, "mapping_reads_no_clock_and_draws_no_lots", {}, "map used time.time"),
+    (Dated, "mapping_reads_no_clock_and_draws_no_lots", {}, "map used time.strftime"),
     (Lottery, "mapping_reads_no_clock_and_draws_no_lots", {}, "map used random (Random.random)"),
     (Reader, "mapping_touches_no_file_and_no_network", {}, "map caused open"),
     (Writer, "mapping_changes_no_event", {}, "map changed the"),
@@ -444,7 +452,7 @@ CASES = [
     (Text, "a_payload_has_a_size", {}, "event"),
     (Tight, "ordinary_payloads_are_within_the_limits", {}, "the limits permit 10"),
     (Anonymous, "an_event_keeps_its_identity", {}, "cannot be told apart"),
-    (Declining, "a_payload_has_a_size", {}, "declined every official event"),
+    (Declining, "a_payload_has_a_size", {}, "no payload for any official event"),
     (Silent, "explain_is_text_and_needs_no_network", {}, "explain returned ''"),
     (Short, "every_payload_gets_an_outcome", {}, "send returned 3 outcomes for 4 payloads"),
     (Nothing, "every_payload_gets_an_outcome", {}, "send returned NoneType"),

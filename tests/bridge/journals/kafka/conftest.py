@@ -11,6 +11,8 @@ import pytest
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
+from confluent_kafka.admin import AdminClient  # noqa: E402
+
 from bridge.journals.base import JournalContext  # noqa: E402
 from bridge.journals.kafka import KafkaJournal, KafkaJournalConfig  # noqa: E402
 
@@ -78,6 +80,9 @@ class MockCluster:
 
     def fail_commits(self, *codes):
         self._do("push_request_errors_array", OFFSET_COMMIT, len(codes), (ctypes.c_int * len(codes))(*codes))
+
+    def heal_commits(self):
+        self._do("clear_request_errors", OFFSET_COMMIT)
 
     def close(self):
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
@@ -196,11 +201,26 @@ def patience():
 
 
 @pytest.fixture
-def committed(cluster):
-    """What a group has committed, by partition number."""
-    from confluent_kafka.admin import AdminClient
+def admin(cluster):
+    return AdminClient({"bootstrap.servers": cluster.brokers, "log_level": 0})
 
-    admin = AdminClient({"bootstrap.servers": cluster.brokers, "log_level": 0})
+
+@pytest.fixture
+def commit_for(admin):
+    """Commit an offset for a group without members."""
+
+    def commit(group, offset, topic="t", partition=0):
+        place = confluent_kafka.TopicPartition(topic, partition, offset)
+        request = confluent_kafka.ConsumerGroupTopicPartitions(group, [place])
+        (future,) = admin.alter_consumer_group_offsets([request]).values()
+        assert future.result(10).topic_partitions[0].error is None
+
+    return commit
+
+
+@pytest.fixture
+def committed(admin):
+    """What a group has committed, by partition number."""
 
     def look(group, topic="t", partitions=1):
         asked = [confluent_kafka.TopicPartition(topic, number) for number in range(partitions)]

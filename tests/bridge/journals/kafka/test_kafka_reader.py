@@ -102,6 +102,7 @@ def test_reading_waits_while_nothing_can_be_committed(cluster, topic, reader, pa
     assert reader.read(0.0) is None
     assert "nothing could be committed for 100 s" in reader.trouble
     assert "reading waits until it can" in caplog.text
+    cluster.heal_commits()
 
 
 @pytest.mark.parametrize("moment", ["before it starts", "while it is full"])
@@ -130,23 +131,18 @@ def test_deleted_records_are_counted_and_the_reader_goes_on(
 
 
 def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
-    cluster, topic, produce, reader, committed, make_raw, patience, caplog, open_reader
+    topic, open_reader, committed, commit_for, patience, caplog
 ):
     caplog.set_level(logging.ERROR, "bridge")
-    patience.take(reader, 100, commit=True)
-    reader.close()
-    cluster.remove_topic("t")
-    cluster.topic("t", 1)
-    fresh = [make_raw(n) for n in range(1000, 1010)]
-    produce("t", fresh)
+    commit_for("test.x", 5_000)
     lost = []
     reader = open_reader("t", group_protocol="consumer")
     reader.on_lost = lost.extend
-    payloads, _ = patience.take(reader, 10, commit=True)
-    assert payloads == fresh
+    payloads, _ = patience.take(reader, 100, commit=True)
+    assert payloads == topic
     assert lost == ["t[0]"]
-    patience.until(lambda _: committed("test.x") == {0: 10}, reader)
-    assert "read again from its beginning" in caplog.text
+    patience.until(lambda _: committed("test.x") == {0: 100}, reader)
+    assert "t[0] ends at 100, but was read up to 5000; it is read again from its beginning" in caplog.text
 
 
 def test_a_new_group_may_begin_at_the_end(topic, open_reader, produce, committed, make_raw, patience):
@@ -234,12 +230,13 @@ def test_it_goes_on_when_the_brokers_come_back(cluster, topic, produce, reader, 
     assert reader.trouble == ""
 
 
-def test_closing_does_not_wait_for_brokers_that_are_gone(cluster, topic, open_reader, patience, monkeypatch):
+def test_closing_does_not_wait_for_brokers_that_are_gone(
+    cluster, topic, open_reader, patience, monkeypatch, caplog
+):
     monkeypatch.setattr("bridge.journals.kafka_reader.CLOSE_SECONDS", 0.3)
     reader = open_reader("t", group_protocol="consumer")
     patience.take(reader, 100)
     cluster.down()
     reader.commit({"t[0]": 100})
-    began = time.monotonic()
     reader.close()
-    assert time.monotonic() - began < 10  # not the 45 s that a waiting commit takes
+    assert "leaves without a word" in caplog.text
