@@ -35,7 +35,8 @@ from bridge.state import State
 CASES = ((20, 50), (200, 16), (1000, 8))
 # What differs from batch to batch is the id, so plain batches are made in Lua; gzip ones beforehand.
 PLAIN = """
-local head, tail = [==[{"id":"api.sunbird.telemetry","ver":"3.0","params":{"msgid":"]==], [==["},"ets":1,"events":%s}]==]
+local head = [==[{"id":"api.sunbird.telemetry","ver":"3.0","params":{"msgid":"]==]
+local tail = [==["},"ets":1,"events":%s}]==]
 local n, seed = 0, tostring(%d)
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -60,7 +61,9 @@ MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 def serve(folder: Path) -> None:
     """Print the address, take events until told to stop, print what it cost."""
     with State(folder / "s.db") as state:
-        journal = SqliteJournal(SqliteJournalConfig(max_bytes=64 * 1024**3), JournalContext(state, "bench", ()))
+        journal = SqliteJournal(
+            SqliteJournalConfig(max_bytes=64 * 1024**3), JournalContext(state, "bench", ())
+        )
         settings = HttpIntakeSettings(enabled=True, port=0, idempotency_window=0)
         intake = HttpIntake(settings, journal, SqliteDeadLetters(state, 0))
         intake.start()
@@ -78,7 +81,12 @@ def serve(folder: Path) -> None:
         refused = sum(intake.tally.answers.values())
         print(
             json.dumps(
-                {"events": events, "cpu_us": round(cpu / events * 1e6, 2), "rss_mib": peak, "refused": refused}
+                {
+                    "events": events,
+                    "cpu_us": round(cpu / events * 1e6, 2),
+                    "rss_mib": peak,
+                    "refused": refused,
+                }
             )
         )
 
@@ -116,7 +124,9 @@ def run(events: int, connections: int, seconds: int, *, compressed: bool) -> dic
             elapsed = time.perf_counter() - began
             server.terminate()
             cost = json.loads(server.communicate()[0])
-    latency = {f"p{rank}_ms": round(float(n) * MILLISECONDS[unit], 1) for rank, n, unit in LATENCY.findall(told)}
+    latency = {
+        f"p{rank}_ms": round(float(n) * MILLISECONDS[unit], 1) for rank, n, unit in LATENCY.findall(told)
+    }
     return {
         "events_per_request": events,
         "connections": connections,

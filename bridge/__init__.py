@@ -1,8 +1,9 @@
 """Sunbird Bridge: forwards Sunbird telemetry from a journal to sinks.
 
 These are the names a plugin builds on; together with `bridge.errors`, `bridge.events`,
-`bridge.http`, `bridge.secrets`, `bridge.compression` and `bridge.testing` they are the public
-surface that semantic versioning covers.
+`bridge.sinks`, `bridge.hookspecs`, `bridge.http`, `bridge.secrets`, `bridge.paths`,
+`bridge.compression`, `bridge.journals.base`, `bridge.journals.cursors` and `bridge.testing`
+they are the public surface that semantic versioning covers.
 """
 
 from bridge.errors import EventError

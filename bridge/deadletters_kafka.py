@@ -37,7 +37,7 @@ WORDS = ("sink", "plugin", "stage", "code", "path", "reason", "stream", "eid", "
 QUIET_SECONDS = 5.0
 
 
-def headers_of(letter: DeadLetter, instance: str) -> list[tuple[str, bytes]]:
+def headers_of(letter: DeadLetter, instance: str) -> list[tuple[str, str | bytes | None]]:
     """A letter as record headers: what tools for Kafka Connect read, then ours, all of it text."""
     source = STREAM.fullmatch(letter.stream)
     facts: dict[str, object] = {
@@ -133,7 +133,8 @@ class KafkaDeadLetters:
 
 def _letter(message: Message) -> Iterator[tuple[Place, DeadLetter]]:
     """The letter in a record, with where it stands; nothing for a record that somebody else wrote."""
-    headers = {name: text if isinstance(text, bytes) else b"" for name, text in message.headers() or []}
+    pairs = dict(message.headers() or [])
+    headers = {name: text for name, text in pairs.items() if isinstance(text, bytes)}
     try:
         letter = letter_of(message.key() or b"", message.value() or b"", headers)
     except (KeyError, TypeError, ValueError):

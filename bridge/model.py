@@ -135,7 +135,7 @@ class Event(
         `@timestamp`, or `received` (ms; by default the journal's), whichever is the first to make
         sense; without any, `ets`.
         """
-        server = self.syncts
+        server: int | None = self.syncts
         if type(server) is not int or not 0 < server <= _LAST_MOMENT:  # the usual case costs no call
             server = _milliseconds(server) or _milliseconds(self.timestamp) or received or self.received
         if server is None or abs(self.ets - server) <= _TRUSTED_DRIFT:

@@ -17,7 +17,7 @@ def from_config_folder(path: str, info: ValidationInfo) -> str:
     expanded = Path(path).expanduser()
     if places is None or expanded.is_absolute():
         return str(expanded)
-    return os.path.normpath(places.folder / expanded)
+    return str(os.path.normpath(places.folder / expanded))
 
 
 ConfigPath = Annotated[str, AfterValidator(from_config_folder)]

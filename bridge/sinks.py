@@ -179,6 +179,10 @@ class Sink(ABC, Generic[ConfigT, PayloadT]):
         """
         return "no check offered"
 
+    def where(self) -> str:
+        """The destination's address, fit to be shown to people; "" if it has none."""
+        return str(getattr(self.config, "url", None) or getattr(self.config, "host", None) or "")
+
     def setup(self) -> str:
         """Prepare the destination (templates, tables …) and say in one line what was done.
 

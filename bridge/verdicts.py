@@ -44,7 +44,7 @@ def check_event(document: Any, head: Rule, edata: Mapping[str, Rule] | None, *, 
         reason = f"use one of the {len(edata)} official eids in place of {_shown(eid)}"
         raise EventError("unknown_eid", reason, "$.eid")
     check(head, document)
-    if edata and eid in edata:
+    if edata and isinstance(eid, str) and eid in edata:
         check(edata[eid], document["edata"], ("edata",))
 
 

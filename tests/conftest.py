@@ -18,3 +18,13 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return place
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Reports travel between processes as UTF-8, and some tests log what is not."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report

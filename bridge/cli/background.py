@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 from bridge.cli.output import counted, say, table
 from bridge.errors import BridgeError
-from bridge.intake.files import FileImport, FileReport
+from bridge.intake.files import FileImport
+from bridge.intake.folder import reports_of
+from bridge.intake.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.cli.host import Host
+    from bridge.intake.files import FileReport
     from bridge.journals.base import Journal, JournalFullError
 
 __all__ = ["BackgroundImport", "report_files"]
 
 log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 1.0
 
 
 class BackgroundImport(threading.Thread):
@@ -29,11 +34,16 @@ class BackgroundImport(threading.Thread):
     taking events.
     """
 
-    def __init__(self, host: Host, journal: Journal, names: Sequence[str], *, patient: bool) -> None:
-        """`patient` waits while the journal is full, for pipelines beside us to make room."""
+    def __init__(
+        self, host: Host, journal: Journal, names: Sequence[str], *, patient: bool, again: bool = False
+    ) -> None:
+        """`patient` waits while the journal is full, for pipelines beside us to make room.
+
+        `again` imports what was imported before, too.
+        """
         super().__init__(name="import", daemon=True)
-        self.reports = [FileReport(name) for name in names]
-        self.total = _bytes(names)
+        self.reports = reports_of(names)
+        self.total = _bytes([report.name for report in self.reports])
         self.error: BridgeError | None = None
         self.done = False
         self._journal = journal
@@ -46,13 +56,15 @@ class BackgroundImport(threading.Thread):
             host.settings.validation.max_event_bytes,
             self._wait_or_give_up,
             self._stopping.is_set,
+            ledger=Ledger(journal.context.state),
+            again=again,
         )
 
     def run(self) -> None:
         """Import every file."""
         try:
             for report in self.reports:
-                if not self._stopping.is_set():
+                if not self._stopping.is_set() and not report.done:
                     self._import.run(report)
         except BridgeError as error:
             self.error = error
@@ -87,8 +99,12 @@ class BackgroundImport(threading.Thread):
     def note(self) -> str:
         """How far it is, in one line."""
         rejected = sum(report.rejected.total() for report in self.reports)
-        share = f", {100 * self.position / self.total:.0f} %" if self.total else ""
-        return f"import: {counted(self.events, 'event')}, {rejected:,} rejected{share}{self._waiting}"
+        duplicate = sum(report.duplicate for report in self.reports)
+        parts = [counted(self.events, "event"), f"{rejected:,} rejected"]
+        parts += [f"{duplicate:,} duplicate"] if duplicate else []
+        parts += [f"{100 * self.position / self.total:.0f} %"] if self.total else []
+        parts += [f"entry {r.part:,} of {r.parts:,}" for r in self.reports if r.parts and not r.done][:1]
+        return f"import: {', '.join(parts)}{self._waiting}"
 
     def _wait_or_give_up(self, error: JournalFullError) -> bool:
         if not self._patient:
@@ -98,19 +114,30 @@ class BackgroundImport(threading.Thread):
         if not self._waiting:
             log.warning("the import waits: %s", error)
         self._waiting = f"; waits: {error}"
-        ended = self._stopping.wait(error.after)
+        ended = self._stopping.wait(min(error.after, LONGEST_WAIT))
         if ended:
             self._waiting = ""
         return not ended
 
 
 def report_files(reports: Sequence[FileReport]) -> None:
-    """Print what became of each file, refused events by code."""
-    rows = [(report.name, report.accepted, report.rejected.total(), report.problem) for report in reports]
-    table(("file", "accepted", "rejected", ""), rows)
+    """Print what became of each file, refused events by code and entries of archives by name."""
+    copies = any(report.duplicate for report in reports)
+    extra = ("duplicate",) if copies else ()
+    rows = [
+        (
+            report.name,
+            report.accepted,
+            *((report.duplicate,) if copies else ()),
+            report.rejected.total(),
+            report.problem or report.remark,
+        )
+        for report in reports
+    ]
+    table(("file", "accepted", *extra, "rejected", ""), rows)
     for report in reports:
-        for code, number in report.rejected.most_common():
-            say(f"{report.name}: {number:,} rejected as {code}")
+        for line in report.details():
+            say(f"{report.name}: {line}")
 
 
 def _bytes(names: Sequence[str]) -> int | None:

@@ -107,9 +107,8 @@ def _visited(host: Host, name: str, *, setup: bool) -> str:
 
 
 def _set_up(sink: Sink[Any, Any]) -> str:
-    """What the sink wrote at its destination; a sink offers `setup` if it needs anything there."""
-    method = getattr(sink, "setup", None)
-    return str(method()) if callable(method) else ""
+    """What the sink wrote at its destination, if it needs anything there."""
+    return sink.setup()
 
 
 def _journal(host: Host) -> str:

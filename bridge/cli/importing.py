@@ -27,6 +27,8 @@ TICK = 0.1
     "import",
     epilog=examples(
         "bridge import 2026-11-*.jsonl.gz",
+        "bridge import archive-2026-11-21.zip transfer.gsa   # from a phone, by Share Telemetry",
+        "bridge import received/                             # every file in it",
         "zcat backup.gz | bridge import -",
         "bridge import batch.json && bridge run --until-idle",
     ),
@@ -36,22 +38,26 @@ TICK = 0.1
     nargs=-1,
     required=True,
     metavar="FILES...",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    type=click.Path(exists=True, allow_dash=True),
 )
+@click.option("--again", is_flag=True, help="Import what was imported before, too.")
 @config_option
-def command(config: Path | None, files: tuple[str, ...]) -> int:
+def command(config: Path | None, files: tuple[str, ...], *, again: bool) -> int:
     """Put events from files into the journal.
 
     Takes JSON Lines, batches as SDKs post them, arrays of events and single events, indented or
-    not, plain or compressed with gzip or zstd; - is standard input. Every event is kept with its
-    own bytes. Events that are not valid are counted by reason, and become dead letters when
-    the bridge runs. The journal must not be in use: `bridge run --import` imports beside a run.
+    not, plain or compressed with gzip or zstd; the archives that the mobile app shares (.zip and
+    .gsa); folders of all these; - is standard input. Every event is kept with its own bytes.
+    What was imported before is counted as duplicate and left out, so an import that was
+    interrupted is simply started again. Events that are not valid are counted by reason, and
+    become dead letters when the bridge runs. The journal must not be in use: `bridge run
+    --import` imports beside a run.
     """
     host = Host.load(config)
     with host.open_state() as state:
         journal = open_journal(host.settings, host.registry, state)
         require_writable(journal)
-        background = BackgroundImport(host, journal, files, patient=False)
+        background = BackgroundImport(host, journal, files, patient=False, again=again)
         try:
             background.start()
             _show(background)

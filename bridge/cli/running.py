@@ -202,6 +202,8 @@ class Run:
             say()
         summarise(self._supervisor.snapshots(), elapsed)
         say()
+        for name, place in self._supervisor.places():
+            say(f"{name:<13} {place}")
         say(f"data          {self._settings.data_dir}")
         if self._url:
             say(f"status page   {self._url}")

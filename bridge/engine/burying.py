@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bridge.deadletters import MAX_REASON, DeadLetter, letter_id
+from bridge.secrets import redact
 from bridge.state import StateBrokenError, StateError
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class DeadLetterDesk:
         identifier = letter_id(self._pipeline, stream, doomed.position, doomed.payload)
         return DeadLetter(
             identifier, self._pipeline, self._plugin, doomed.stage, doomed.code, doomed.path,
-            doomed.reason[:MAX_REASON], 1, now_ms, now_ms, stream, doomed.position, doomed.eid, doomed.mid,
-            doomed.payload,
+            redact(doomed.reason)[:MAX_REASON], 1, now_ms, now_ms, stream, doomed.position, doomed.eid,
+            doomed.mid, doomed.payload,
         )  # fmt: skip
 
     def refusal(self, load: Load, index: int, reject: Reject) -> DeadLetter:
@@ -58,9 +59,9 @@ class DeadLetterDesk:
         event = load.events[index]
         identifier = letter_id(self._pipeline, stream, position, event.raw)
         return DeadLetter(
-            identifier, self._pipeline, self._plugin, "deliver", reject.code, "", reject.reason[:MAX_REASON],
-            load.attempt, load.first_ms, int(time.time() * 1000), stream, position, event.eid, event.mid,
-            event.raw,
+            identifier, self._pipeline, self._plugin, "deliver", reject.code, "",
+            redact(reject.reason)[:MAX_REASON], load.attempt, load.first_ms, int(time.time() * 1000), stream,
+            position, event.eid, event.mid, event.raw,
         )  # fmt: skip
 
     def bury(self, letters: Sequence[DeadLetter]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from bridge.reports import Counts, PipelineState
+from bridge.secrets import redact
 
 __all__ = ["Rate", "Status", "Tally"]
 
@@ -61,7 +62,7 @@ class Status:
 
     def pin(self, state: PipelineState, reason: str = "") -> None:
         """Stay in this state until unpinned."""
-        self.state, self.reason, self._pinned = state, reason, True
+        self.state, self.reason, self._pinned = state, redact(reason), True
 
     def unpin(self) -> None:
         """Follow what is going on again."""
@@ -73,14 +74,14 @@ class Status:
 
     def note(self, reason: str) -> None:
         """Something is sent again, and why."""
-        self._trouble = reason
+        self._trouble = redact(reason)
 
     def refresh(self, held: str | None, *, busy: bool, waiting: bool) -> None:
         """Say what is going on: on hold, waiting for another try, busy or idle."""
         if self._pinned:
             return
         if held is not None:
-            self.state, self.reason = "setup", held
+            self.state, self.reason = "setup", redact(held)
         elif waiting:
             self.state, self.reason = "retrying", self._trouble
         else:

@@ -16,6 +16,7 @@ from bridge.engine.senders import Landed, Senders
 from bridge.engine.settling import Options, Settler
 from bridge.errors import BridgeError
 from bridge.reports import Counts, Snapshot
+from bridge.secrets import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -92,6 +93,11 @@ class Pipeline:
         self.snapshot = Snapshot(options.name, options.type, "starting", "", Counts())
         self._reader = reader_of(self.wake)
         self._reader.on_lost = self._lost
+
+    @property
+    def where(self) -> str:
+        """The address of the destination, "" if there is none to show."""
+        return redact(self._sink.where()) if self._sink is not None else ""
 
     def stop(self) -> None:
         """Stop reading, drain what is in flight within the grace period, commit, end."""

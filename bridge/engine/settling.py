@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.engine.meter import Rate
 from bridge.engine.verdicts import Judgement, judge
 from bridge.reports import BatchReport
+from bridge.secrets import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +158,7 @@ class Settler:
         report = BatchReport(
             self._options.name, load.attempt, load.count, load.size, judgement.delivered,
             judgement.duplicates, len(judgement.rejected), len(judgement.remaining), seconds,
-            judgement.hold or judgement.reason,
+            redact(judgement.hold or judgement.reason),
         )  # fmt: skip
         self._notify("bridge_settled", report=report)
 

@@ -35,7 +35,7 @@ DAY_MS = 86_400_000
 
 def open_journal(settings: Settings, registry: Registry, state: State) -> Journal:
     """The configured journal, which knows every configured pipeline, running here or not."""
-    pipelines = (REJECTS, *settings.sinks)
+    pipelines = (REJECTS, *settings.enabled)
     context = JournalContext(state, settings.instance, pipelines)
     return registry.journal(settings.journal.type)(settings.journal.config, context)
 
@@ -126,6 +126,10 @@ class Supervisor:
     def failures(self) -> list[tuple[str, BaseException]]:
         """Pipelines that broke, and what broke them."""
         return [(p.options.name, p.failure) for p in self.pipelines if p.failure is not None]
+
+    def places(self) -> list[tuple[str, str]]:
+        """Each sink's name and the address of its destination, where it has one."""
+        return [(p.options.name, p.where) for p in self.pipelines if p.where]
 
     def snapshots(self) -> list[Snapshot]:
         """Every pipeline as it is now."""

@@ -103,6 +103,8 @@ def _judge_object(load: Load, outcomes: Sequence[Outcome]) -> Judgement:
     for outcome in outcomes:
         if isinstance(outcome, Retry):
             return Judgement(remaining=[*range(load.count)], wait=outcome.after, reason=outcome.reason)
+    if outcomes and all(isinstance(outcome, Delivered) and outcome.duplicate for outcome in outcomes):
+        return Judgement(duplicates=load.count)
     return Judgement(delivered=load.count)
 
 

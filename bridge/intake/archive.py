@@ -15,8 +15,8 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from bridge.errors import BridgeError
-from bridge.intake.archive_content import KEPT, Budget, Content, Nature, Part, examine
-from bridge.intake.archive_manifest import MOST_BYTES, Item, read_manifest, shortfalls
+from bridge.intake.archive_content import Budget, Content, Nature, Part, examine
+from bridge.intake.archive_manifest import MOST_BYTES, TELEMETRY, Item, read_manifest, shortfalls
 from bridge.intake.opening import DAMAGE, expanded, reason_of
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ class _Archive:
         self._report = report
         self._budget = Budget()
         self._events: dict[str, int | None] = {}
+        self._taken = 0
         self._announced: list[Item] = []
         self._others: list[str] = []
 
     def parts(self) -> Iterator[Part]:
-        entries = [entry for entry in self._archive.infolist() if not entry.is_dir()]
+        entries = [entry for entry in self._archive.infolist() if entry.file_size or not entry.is_dir()]
         self._report.parts = len(entries)
         for entry in entries:
             self._report.part += 1
@@ -65,6 +66,7 @@ class _Archive:
                 part = Part(content.blocks)
                 yield part
                 self._events[entry.filename] = part.events
+                self._taken += 1
             self._report.position += entry.compress_size
         self._conclude()
 
@@ -92,13 +94,51 @@ class _Archive:
 
     def _conclude(self) -> None:
         """Tell what is missing, and what was left out because it is something else."""
-        expected = {item.file for item in self._announced if item.type != "telemetry"}
-        others = [name for name in self._others if name not in expected]
-        if not self._report.faulty and not any(self._events.values()) and not self._announced:
-            ...
-        for name in others:
-            self._report.fault(name, "not telemetry")
+        report = self._report
+        report.position = report.total or report.position
+        if not (self._taken or report.faulty or self._announced):
+            raise BridgeError(self._nothing())
+        named = {item.file: item.type for item in self._announced}
+        for name in self._others:
+            if named.get(name, TELEMETRY) == TELEMETRY:
+                report.fault(name, "not telemetry")
         for name, reason in shortfalls(self._announced, self._events):
-            self._report.fault(name, reason)
+            report.fault(name, reason)
+
+    def _nothing(self) -> str:
+        if not self._others:
+            return "a zip archive with nothing in it"
+        return f"a zip archive without telemetry (its first entry is {self._others[0]})"
 
 
+def parts(path: Path, report: FileReport) -> Iterator[Part]:
+    """Every entry with telemetry in it, once all of it was read; faults are told to `report`.
+
+    `BridgeError` if the archive itself cannot be used.
+    """
+    with _Modest(io.FileIO(path)) as file, _opened(file) as archive:
+        if sum(entry.compress_size for entry in archive.infolist()) > path.stat().st_size:
+            raise BridgeError("its entries overlap, as those of zip bombs do")
+        yield from _Archive(archive, report).parts()
+
+
+def _opened(file: _Modest) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except ZIP_DAMAGE as error:
+        raise BridgeError(f"a zip archive that is damaged or cut off ({reason_of(error)})") from None
+
+
+def _require_readable(entry: zipfile.ZipInfo) -> None:
+    if LEADS_OUT.search(entry.orig_filename):
+        raise BridgeError("a name that leads out of the archive")
+    if entry.flag_bits & ENCRYPTED:
+        raise BridgeError("encrypted; have it packed without a password")
+    if entry.compress_type not in METHODS:
+        raise BridgeError("packed by a method that is not read here; have it packed by deflate")
+
+
+def _announced(content: Content, name: str) -> list[Item]:
+    if content.size > MOST_BYTES:
+        raise BridgeError("a manifest too long to be one")
+    return read_manifest(b"".join(content.blocks()), name)

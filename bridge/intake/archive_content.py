@@ -102,13 +102,15 @@ def foreign(head: bytes) -> str:
     """What these bytes are, if they are nothing that telemetry could come in; else "" ."""
     for magic, name in PACKED:
         if head.startswith(magic):
-            return f"{name} inside; unpack it first"
+            return f"{name}; unpack it first"
     if head[TAR_AT:].startswith(TAR):
         return "a tar archive; unpack it first"
     for magic, name in OTHERS:
         if head.startswith(magic):
             return f"not telemetry but {name}"
     text = head.lstrip()
+    if head.startswith(LEFT_BY_MACS):
+        return ""
     return "not telemetry but binary data" if b"\0" in text and text[:1] not in (b"{", b"[") else ""
 
 

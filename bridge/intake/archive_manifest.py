@@ -13,7 +13,7 @@ from bridge.jsontext import REFUSED
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MOST_BYTES", "Item", "read_manifest", "shortfalls"]
+__all__ = ["MOST_BYTES", "TELEMETRY", "Item", "read_manifest", "shortfalls"]
 
 MOST_BYTES = 16 * 1024 * 1024
 TELEMETRY = "telemetry"
@@ -27,7 +27,7 @@ class Item(msgspec.Struct, gc=False):
     type: Any = msgspec.field(default=TELEMETRY, name="objectType")
 
 
-class _Archive(msgspec.Struct, gc=False):
+class _Archive(msgspec.Struct, frozen=True, gc=False):
     items: list[Item] = []
 
 

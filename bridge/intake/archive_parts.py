@@ -48,7 +48,9 @@ def _text(source: Input, report: FileReport) -> Iterator[Part]:
             yield block
             report.position = source.position
 
-    if nature_of(head) is not Nature.LITTER:
+    if nature_of(head) in {Nature.LITTER, Nature.MANIFEST}:
+        report.remark = "nothing to import"
+    else:
         yield Part(moving)
 
 

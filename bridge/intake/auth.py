@@ -59,7 +59,7 @@ class Gate:
             return ANYBODY
         credential = _credential(headers)
         if not credential:
-            raise _stranger("send an API key or a token: Authorization: Bearer …")
+            raise _stranger("send an API key or a token, as Authorization: Bearer")
         if known := self._keys.get(digest(credential)):
             return known
         if self._tokens and credential.count(".") == DOTS_OF_A_TOKEN:
@@ -71,8 +71,12 @@ class Gate:
 
 
 def _credential(headers: Mapping[str, str]) -> str:
-    kind, _, rest = headers.get("authorization", "").strip().partition(" ")
-    found = rest.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "").strip()
+    """What Authorization says, or X-Api-Key where there is none."""
+    if "authorization" in headers:
+        kind, _, rest = headers["authorization"].strip().partition(" ")
+        found = rest.strip() if kind.lower() == "bearer" else ""
+    else:
+        found = headers.get("x-api-key", "").strip()
     return found if len(found) <= LONGEST else ""
 
 

@@ -46,6 +46,7 @@ class KeySet:
         self._rest = at_most_every
         self._keys: dict[str | None, Any] | None = None
         self._wanted = threading.Event()
+        self._asked = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name=f"keys of {issuer}", daemon=True)
         self._thread.start()
@@ -67,6 +68,10 @@ class KeySet:
             raise self._jwt.InvalidKeyError("its key is not among those of its issuer")
         return found
 
+    def wait(self) -> None:
+        """Return once the address was asked for the first time."""
+        self._asked.wait()
+
     def close(self) -> None:
         """End the refreshing."""
         self._ended.set()
@@ -80,6 +85,7 @@ class KeySet:
                 self._keys = self._parsed(self._fetch(self._url))
             except (BridgeError, self._jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
                 log.warning("the keys of the issuer %s cannot be had: %s", self._issuer, error)
+            self._asked.set()
             self._ended.wait(self._rest)
             self._wanted.wait(REFRESH - self._rest)
 

@@ -41,10 +41,12 @@ def require_jwt() -> Any:
 class Tokens:
     """Checks tokens of the configured issuers, and remembers those it found good for a while."""
 
-    def __init__(self, issuers: Mapping[str, Issuer]) -> None:
-        """`SetupError` where a secret or a public key is not one."""
+    def __init__(self, issuers: Mapping[str, Issuer], *, patient: bool = False) -> None:
+        """`SetupError` where a secret or a public key is not one; `patient` waits for the key sets."""
         self._jwt = require_jwt()
         self._rules = {issuer.iss: _Rule(self._jwt, name, issuer) for name, issuer in issuers.items()}
+        for rule in self._rules.values() if patient else ():
+            rule.wait()
         self._good: OrderedDict[str, tuple[float, Sender]] = OrderedDict()
 
     def sender(self, token: str, now: float) -> Sender:
@@ -120,6 +122,10 @@ class _Rule:
         subject = claims.get("sub")
         name = f"{self._name}/{subject}" if isinstance(subject, str) and subject else self._name
         return Sender(name, self._channels)
+
+    def wait(self) -> None:
+        if self._set:
+            self._set.wait()
 
     def close(self) -> None:
         if self._set:

@@ -237,6 +237,8 @@ class Cutter:
         """Broken text: keep what is whole, set the faulty piece apart and go on with the next line."""
         end = self._resume_at(text, found)
         if end < 0:
+            if len(self._data) > self._longest:
+                self._skip()
             return False
         text.items = [item for item in text.items if item[1] <= end]
         records += self._items(text)

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import count, repeat
+from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bridge.errors import BridgeError
 from bridge.intake.archive_parts import parts_of
 from bridge.intake.cutting import Cutter
-from bridge.intake.ledger import PAGE_BYTES, PAGE_EVENTS, Ledger, Unit, mark_of, marks_of, units
+from bridge.intake.ledger import PAGE_BYTES, PAGE_EVENTS, Unit, mark_of, marks_of, units
 from bridge.intake.opening import Input
 from bridge.journals.base import Journal, JournalFullError
 
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from bridge.intake.archive_content import Part
+    from bridge.intake.ledger import Ledger
     from bridge.validation import Decoded, Decoder
 
 __all__ = ["FileImport", "FileReport", "require_writable"]
 
 T = TypeVar("T")
+_Known = dict[bytes, frozenset[bytes]]
 
 GROUP_EVENTS = PAGE_EVENTS
 GROUP_BYTES = PAGE_BYTES
@@ -43,9 +45,13 @@ STOPPED = "stopped before its end"
 
 
 class _Row(NamedTuple):
-    """One event: the place of its record among those decoded, its bytes, its mark, why it is refused."""
+    """One event: the place of its record among those decoded, and why it is refused.
+
+    `key` and `mark` are what the ledger knows it by.
+    """
 
     record: int
+    key: bytes
     raw: bytes
     mark: bytes
     code: str
@@ -118,11 +124,13 @@ class FileImport:
         wait: Callable[[JournalFullError], bool],
         stopped: Callable[[], bool] = lambda: False,
         *,
+        ledger: Ledger | None = None,
         again: bool = False,
     ) -> None:
         """`wait` is called while the journal is full: True tries again, False ends the import.
 
-        `stopped` is asked now and then whether to end early. `again` imports copies too.
+        `stopped` is asked now and then whether to end early. Copies of what the `ledger` knows are
+        left out, unless they are wanted `again`; without a ledger nothing is known.
         """
         self._journal = journal
         self._decoder = decoder
@@ -130,7 +138,7 @@ class FileImport:
         self._wait = wait
         self._stopped = stopped
         self._again = again
-        self._ledger = Ledger(journal.context.state)
+        self._ledger = ledger
         self._noted: Future[None] | None = None
 
     def run(self, report: FileReport) -> None:
@@ -147,8 +155,8 @@ class FileImport:
             return
         with source:
             report.total = source.total
-            for part in parts_of(source, report):
-                if self._stopped() or not self._import(part, report):
+            for number, part in enumerate(parts_of(source, report)):
+                if (number and self._stopped()) or not self._import(part, report):
                     report.fail(STOPPED)
                     break
         self._settle()
@@ -179,38 +187,41 @@ class FileImport:
     def _take(self, group: Sequence[Unit], report: FileReport) -> bool:
         """Append the events of some batches and pages that are new; False when told to end."""
         keys = [unit.key for unit in group for _ in unit.records]
-        rows = _rows(self._decoder.batch([record for unit in group for record in unit.records]))
-        known = self._ledger.known({unit.key for unit in group})
+        rows = _rows(self._decoder.batch([record for unit in group for record in unit.records]), keys)
+        known = self._ledger.known({unit.key for unit in group}) if self._ledger else {}
         if known and not self._again:
-            fresh = [row for row in rows if row.mark not in known.get(keys[row.record], ())]
+            fresh = [row for row in rows if row.mark not in known.get(row.key, ())]
             report.duplicate += len(rows) - len(fresh)
             rows = fresh
-        for some in _slices(rows, lambda row: (1, len(row.raw))):
-            self._settle()
-            if not self._append([row.raw for row in some], f"import {report.name}"):
-                return False
-            self._note(some, keys, known)
-            refused = Counter(row.code for row in some if row.code)
-            report.rejected.update(refused)
-            report.accepted += len(some) - refused.total()
-        return True
+        slices = _slices(rows, lambda row: (1, len(row.raw)))
+        return all(self._append(some, known, report) for some in slices)
 
-    def _append(self, rows: list[bytes], source: str) -> bool:
+    def _append(self, rows: list[_Row], known: _Known, report: FileReport) -> bool:
+        """Append rows and note them, fewer at a time where the journal has no room for so many."""
         while True:
+            self._settle()
             try:
-                self._journal.append(rows, source)
+                self._journal.append([row.raw for row in rows], f"import {report.name}")
             except JournalFullError as error:
+                half = len(rows) // 2
+                if half:
+                    return all(self._append(some, known, report) for some in (rows[:half], rows[half:]))
                 if not self._wait(error):
                     return False
             else:
+                self._note(rows, known)
+                refused = Counter(row.code for row in rows if row.code)
+                report.rejected.update(refused)
+                report.accepted += len(rows) - refused.total()
                 return True
 
-    def _note(self, rows: Sequence[_Row], keys: Sequence[bytes], known: dict[bytes, frozenset[bytes]]) -> None:
+    def _note(self, rows: Sequence[_Row], known: _Known) -> None:
+        if self._ledger is None:
+            return
         found: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for row in rows:
-            key = keys[row.record]
-            if row.mark not in known.get(key, ()):
-                found[key].append(row.mark)
+            if row.mark not in known.get(row.key, ()):
+                found[row.key].append(row.mark)
         self._noted = self._ledger.note(found)
 
     def _settle(self) -> None:
@@ -226,14 +237,15 @@ def require_writable(journal: Journal) -> None:
         journal.append([], "")
 
 
-def _rows(decoded: Decoded) -> list[_Row]:
+def _rows(decoded: Decoded, keys: Sequence[bytes]) -> list[_Row]:
     """Every event, refused ones too, with its bytes as they stood in the file and in that order."""
-    places = count() if decoded.origins is None else decoded.origins
+    places = range(len(decoded.events)) if decoded.origins is None else decoded.origins
     raws = [event.raw for event in decoded.events]
-    valid = map(_Row._make, zip(places, raws, marks_of(decoded.events), repeat("")))
+    found = zip(places, map(keys.__getitem__, places), raws, marks_of(decoded.events), repeat(""))
+    valid = map(_Row._make, found)
     if not decoded.invalid:
         return list(valid)
-    refused = (_Row(one.index, one.raw, mark_of(one.raw), one.code) for one in decoded.invalid)
+    refused = (_Row(one.index, keys[one.index], one.raw, mark_of(one), one.code) for one in decoded.invalid)
     return list(merge(valid, refused, key=itemgetter(0)))
 
 

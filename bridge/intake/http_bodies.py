@@ -109,6 +109,7 @@ class GzipBody(Body):
         except zlib.error:
             raise Refused(BAD_REQUEST, "the body is not gzip, although Content-Encoding says so") from None
         self._hold(text)
-        if self._size > HARMLESS and self._size > self._ratio * self._received:
+        left = self._inflate.unconsumed_tail
+        if self._size > HARMLESS and self._size > self._ratio * (self._received - len(left)):
             raise Refused(TOO_LONG, f"the body is compressed more than {self._ratio} times")
-        return self._inflate.unconsumed_tail
+        return left

@@ -78,7 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self._request: Request | None = None
         self._body: Body | None = None
         self._held = b""
-        self._settling = self._blocked = self._answered = self._lingering = False
+        self._settling = self._blocked = self._answered = self._lingering = self._ended = False
         self._fresh = True  # the first request has to be there in time from the connection's beginning
 
     @property
@@ -118,8 +118,8 @@ class Connection(asyncio.BufferedProtocol):
             self._take(data)
 
     def eof_received(self) -> bool:
-        """As asyncio calls it; a client may end its side and still wait for the answer."""
-        self._reader.spoiled = True
+        """As asyncio calls it; a client may end its side and still wait for answers."""
+        self._ended = True
         return self._settling
 
     def pause_writing(self) -> None:
@@ -227,7 +227,8 @@ class Connection(asyncio.BufferedProtocol):
         if closing:
             self._linger()
         else:
-            self._expect(self._host.limits.keep_alive)
+            limits = self._host.limits
+            self._expect(limits.receive if self._blocked else limits.keep_alive)
 
     def _go_on(self) -> None:
         if self._lingering or self._settling or self._blocked:
@@ -235,6 +236,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.resume_reading()
         data, self._held = self._held, b""
         self._take(data)
+        if self._ended and not (self._settling or self._lingering):
+            self._linger()
 
     def _answer_early(self, error: Refused) -> None:
         """Refuse before the body is there; a short one is read over, a long one not."""

@@ -26,8 +26,8 @@ __all__ = ["Envelope", "divide", "open_envelope", "stamp"]
 
 BAD_REQUEST, TOO_LONG = 400, 413
 COMMAS_PER_EVENT = 200  # real events have about 30; a body of nothing but commas would cost 80 bytes each
-_SURROGATE = re.compile(rb"\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL)
-_SURROGATE_SIZE = len(rb"\ud800")
+SURROGATES = 20_000  # looking past them is slow, and meant for few
+_SURROGATE = re.compile(rb"((?<!\\)(?:\\\\)*+)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _MARKS = (b"syncts", b"@timestamp", rb"\u00")  # the last: a key may be written in escapes
 
 
@@ -83,9 +83,7 @@ def open_envelope(body: bytes, most: int) -> Envelope:
     except RecursionError:
         raise Refused(BAD_REQUEST, "the body is nested too deeply") from None
     except REFUSED as error:
-        raise Refused(
-            BAD_REQUEST, f"the body is not a JSON object with an array of events: {error}"
-        ) from None
+        raise Refused(BAD_REQUEST, f"the body is not a batch: {error}") from None
     if len(envelope.events) > most:
         raise Refused(TOO_LONG, f"send at most {most} events at once, not {len(envelope.events)}")
     return envelope
@@ -128,7 +126,7 @@ def _opened(text: bytes) -> Envelope:
         frame = _frame(text)
     except msgspec.DecodeError:
         return _with_surrogates(text)
-    return Envelope(_id(frame), [bytes(item) for item in _items(frame.events)])
+    return Envelope(_id(frame), [bytes(item) for item in _array(frame)])
 
 
 def _with_surrogates(text: bytes) -> Envelope:
@@ -137,20 +135,22 @@ def _with_surrogates(text: bytes) -> Envelope:
     JavaScript writes them where a string was cut amid an emoji. They are JSON, so the batch is
     taken and only that event is refused later; to read past them, they are masked by as many bytes.
     """
-    masked = _SURROGATE.sub(_mask, text)
-    if masked == text:
-        _frame(text)
+    if text.count(rb"\ud") + text.count(rb"\uD") > SURROGATES:
+        raise Refused(BAD_REQUEST, "the body is not a batch, or holds too many surrogates")
+    masked = _SURROGATE.sub(rb"\1\\ufffd", text)
     frame = _frame(masked)
     place, events = masked.index(bytes(frame.events)), []
-    for item in map(bytes, _items(frame.events)):
+    for item in map(bytes, _array(frame)):
         place = masked.index(item, place)
         events.append(text[place : place + len(item)])
         place += len(item)
     return Envelope(_id(frame), events)
 
 
-def _mask(found: re.Match[bytes]) -> bytes:
-    return found[0] if len(found[0]) < _SURROGATE_SIZE else rb"\ufffd"
+def _array(frame: _Frame) -> list[msgspec.Raw]:
+    if not bytes(frame.events):
+        raise Refused(BAD_REQUEST, 'the body is not a batch: it has no array "events"')
+    return _items(frame.events)
 
 
 def _id(frame: _Frame) -> str:

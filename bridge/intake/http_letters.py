@@ -1,7 +1,7 @@
 """Dead letters for events that their sender may not send. Pure.
 
-They never enter the journal, so no sink can see them; `bridge dead-letters replay` puts one
-there when an operator decides that it was right after all.
+They never enter the journal, so no sink sees them, unless an operator finds that they were right
+after all: `bridge dead-letters replay --sink rejects` delivers them.
 """
 
 from __future__ import annotations

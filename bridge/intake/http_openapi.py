@@ -42,19 +42,13 @@ BATCH: Json = {
     "an event that is not valid becomes a dead letter and does not hold up the others.",
     "required": ["events"],
     "properties": {
-        "id": {"type": "string"},
-        "ver": {"type": "string"},
-        "ets": {"type": "number", "description": "When it was sent, ms since the epoch."},
-        "mid": {"type": "string", "description": "The batch's id where `params.msgid` is not given."},
+        "id": {"description": "What the sender calls this kind of message; not looked at."},
+        "ver": {"description": "The envelope's version; not looked at."},
+        "ets": {"description": "When it was sent, ms since the epoch; not looked at."},
         "params": {
-            "type": "object",
-            "properties": {
-                "msgid": {
-                    "type": "string",
-                    "description": "The batch's id: the same batch sent again is not kept twice.",
-                }
-            },
+            "description": "`params.msgid` is the batch's id: the same batch sent again is not kept twice."
         },
+        "mid": {"description": "The batch's id where there is no `params.msgid`."},
     },
 }
 RESULT: Json = {
@@ -131,7 +125,7 @@ def description(settings: HttpIntakeSettings) -> bytes:
 def _batch(settings: HttpIntakeSettings) -> Json:
     events = {
         "type": "array",
-        "maxItems": settings.limits.events,
+        "description": f"At most {settings.limits.events} events.",
         "items": {"description": "An event of Sunbird telemetry v3, in UTF-8."},
     }
     return BATCH | {"properties": BATCH["properties"] | {"events": events}}

@@ -73,7 +73,7 @@ class Reader:
         return self._head_bytes > 0
 
     def read(self, data: bytes) -> tuple[Request | bytes | End | None, bytes]:
-        """What comes next (None: more bytes are needed), and what is behind it; `Refused` if it is no HTTP."""
+        """What comes next (None: more is needed), and what is behind it; `Refused` if it is no HTTP."""
         if self._chunks is not None:
             return self._chunked(data)
         if self._left is None:
@@ -91,7 +91,7 @@ class Reader:
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._headed = self._complete = False
+        self._headed = self._complete = self._upgrade = self._persistent = False
         self._head_bytes = 0
         self._tail = b""
         self._left: int | None = None
@@ -151,12 +151,11 @@ class Reader:
             if version == "1.0" or headers["transfer-encoding"].lower() != "chunked":
                 raise Refused(BAD_REQUEST, "the only Transfer-Encoding is chunked, and only in HTTP/1.1")
             length, self._chunks = None, []
-            if self._parser.should_upgrade():
+            if self._upgrade:
                 raise Refused(BAD_REQUEST, "an upgrade cannot come in chunks")
         self._left = length
         method = self._parser.get_method().decode("ascii")
-        persistent = self._parser.should_keep_alive() or self._parser.should_upgrade()
-        return Request(method, _path(self._target), version, headers, length, persistent)
+        return Request(method, _path(self._target), version, headers, length, self._persistent)
 
     def on_message_begin(self) -> None:
         """As httptools calls it, also for a request that follows chunks in the same piece."""
@@ -175,6 +174,8 @@ class Reader:
     def on_headers_complete(self) -> None:
         """As httptools calls it."""
         self._headed = True
+        self._upgrade = self._parser.should_upgrade()
+        self._persistent = self._parser.should_keep_alive() or self._upgrade
 
     def on_body(self, piece: bytes) -> None:
         """As httptools calls it."""

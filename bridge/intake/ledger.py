@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bridge.model import Event
     from bridge.state import State
+    from bridge.validation import Invalid
 
 __all__ = ["PAGE_BYTES", "PAGE_EVENTS", "Ledger", "Unit", "mark_of", "marks_of", "units"]
 
@@ -41,13 +42,11 @@ TABLE = """CREATE TABLE IF NOT EXISTS imported (
     at_ms INTEGER NOT NULL
 )"""
 INDEX = "CREATE INDEX IF NOT EXISTS imported_by_age ON imported (at_ms)"
-ADD = f"""
-INSERT INTO imported (key, marks, at_ms) VALUES (?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET marks = substr(marks || excluded.marks, -{MOST_MARKS}), at_ms = excluded.at_ms
-"""  # noqa: S608 - the only value in it is a constant
+FIND = "SELECT marks FROM imported WHERE key = ?"
+PUT = "INSERT OR REPLACE INTO imported (key, marks, at_ms) VALUES (?, ?, ?)"
 
 
-class _Params(msgspec.Struct, gc=False):
+class _Params(msgspec.Struct, frozen=True, gc=False):
     msgid: Any = None
 
 
@@ -92,10 +91,12 @@ class Ledger:
     def note(self, found: Mapping[bytes, Iterable[bytes]], now_ms: int | None = None) -> Future[None]:
         """Remember more marks by key; the future resolves once that is durable."""
         at_ms = int(time.time() * 1000) if now_ms is None else now_ms
-        rows = [(key, b"".join(marks), at_ms) for key, marks in found.items()]
+        added = {key: b"".join(marks) for key, marks in found.items()}
 
         def add(connection: sqlite3.Connection) -> None:
-            connection.executemany(ADD, rows)
+            for key, marks in added.items():
+                (before,) = connection.execute(FIND, (key,)).fetchone() or (b"",)
+                connection.execute(PUT, (key, (before + marks)[-MOST_MARKS:], at_ms))
 
         return self._state.submit(add)
 
@@ -105,9 +106,9 @@ def marks_of(events: Iterable[Event]) -> list[bytes]:
     return [identity[:MARK] for identity in identities(events)]
 
 
-def mark_of(raw: bytes) -> bytes:
-    """The same for what is no valid event."""
-    return xxh3_64_digest(raw)
+def mark_of(refused: Invalid) -> bytes:
+    """The same for an event that is refused: of its mid, or of its bytes if it has none."""
+    return xxh3_64_digest(f"{refused.eid} {refused.mid}".encode() if refused.mid else refused.raw)
 
 
 def units(records: Iterable[bytes]) -> Iterator[Unit]:

@@ -79,11 +79,12 @@ class KafkaJournal(Journal):
             connect,
             self._preparation(pipeline, start),
             self._watch(),
+            clients.patience,
         )
         return reader
 
     def append(self, payloads: Sequence[bytes], source: str) -> None:
-        """Write events, each with its device's id as key; every in-sync replica has them when this returns."""
+        """Write events with their devices' ids as keys; every in-sync replica has them when this returns."""
         topic = self.config.write_topic
         if topic is None:
             raise BridgeError("journal.append_to: name the topic that events are written to")
@@ -145,7 +146,7 @@ class KafkaJournal(Journal):
 
         def prepare() -> None:
             if not done.is_set():
-                cursors.give_start(clients.admin(), clients.group(pipeline), self.config.read_topics, target)
+                cursors.give_start(clients, pipeline, self.config.read_topics, target)
                 done.set()
 
         return prepare
@@ -171,7 +172,7 @@ class KafkaJournal(Journal):
 
 
 def device_key(payload: bytes) -> bytes | None:
-    """The key of an event's record, so that a device's events keep their order; None where it has no device."""
+    """The key of an event's record: its device's id, so that those keep their order; None without one."""
     try:
         did = _keyed(payload).context.did
     except msgspec.MsgspecError:

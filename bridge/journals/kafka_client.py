@@ -29,10 +29,12 @@ OLDEST = 0x020F0000  # librdkafka 2.15: fixes of commits during rebalances and o
 REPEAT_AFTER = 60.0
 TOKEN_SECONDS = 300.0
 CONSUMER_ONLY = re.compile(
-    r"(fetch|queued|session|heartbeat|max\.poll|max\.partition|coordinator\.query|check\.crcs|isolation|group|allow\.auto|consume)\b.*"
+    r"(fetch|queued|session|heartbeat|max\.poll|max\.partition|coordinator\.query|check\.crcs|isolation"
+    r"|group|allow\.auto|consume)\b.*"
 )
 PRODUCER_ONLY = re.compile(
-    r"(queue\.buffering|linger|batch|compression|message\.send|retries|delivery|message\.timeout|request\.timeout|sticky|partitioner|max\.in\.flight$|produce)\b.*"
+    r"(queue\.buffering|linger|batch|compression|message\.send|retries|delivery|message\.timeout"
+    r"|request\.timeout|sticky|partitioner|produce)\b.*"
 )
 CONSUMER = {
     "enable.auto.commit": "false",
@@ -66,7 +68,7 @@ MEANINGS = {
     codes.RESOLVE: "a broker's name cannot be resolved",
     codes.AUTHENTICATION: "the brokers refuse the credentials in journal.security",
     codes.SSL: "TLS with a broker failed",
-    codes.MAX_POLL_EXCEEDED: "the pipeline did not poll in time and lost its partitions",
+    codes.MAX_POLL_EXCEEDED: "the pipeline was away for too long and joins the group anew",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "a topic may not be read with these credentials",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the consumer group may not be used with these credentials",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "a topic does not exist",
@@ -154,6 +156,13 @@ class Clients:
         """The consumer group of a pipeline."""
         return f"{self._instance}.{pipeline}"
 
+    @property
+    def patience(self) -> float:
+        """Seconds of silence after which a group gives a member up."""
+        options = self._config.options
+        limits = [options.get("max.poll.interval.ms", 300_000), options.get("session.timeout.ms", 45_000)]
+        return min(map(float, limits)) / 1000
+
     def consumer(self, pipeline: str, **callbacks: Callable[..., None]) -> Consumer:
         """A consumer in the pipeline's group, not subscribed yet."""
         static = {"group.instance.id": self._config.static_id} if self._config.static_id else {}
@@ -166,22 +175,37 @@ class Clients:
             "group.id": self.group(pipeline),
             **callbacks,
         }
-        return self._made(Consumer, settings)
+        made: Consumer = self._made(Consumer, settings)
+        return made
+
+    def clerk(self, pipeline: str) -> Consumer:
+        """A consumer that looks at the group's offsets, or sets them while it has no members.
+
+        The administrative calls for this take the whole process down when a coordinator has just
+        moved (librdkafka 2.16).
+        """
+        return self._outsider(self.group(pipeline))
 
     def probe(self) -> Consumer:
-        """A consumer outside of every group, for looking at single records."""
+        """A consumer for looking at single records, that commits nothing."""
+        return self._outsider(f"{self._instance}.probe")
+
+    def _outsider(self, group: str) -> Consumer:
         settings = {**CONSUMER_SIZES, **self._common("probe", PRODUCER_ONLY), **CONSUMER}
-        return self._made(Consumer, {**settings, "group.id": f"{self._instance}.probe"})
+        made: Consumer = self._made(Consumer, {**settings, "group.id": group})
+        return made
 
     def producer(self, **callbacks: Callable[..., None]) -> Producer:
         """An idempotent producer that waits for every in-sync replica."""
         settings = {**PRODUCER_SIZES, **self._common("writer", CONSUMER_ONLY), **PRODUCER, **callbacks}
-        return self._made(Producer, settings)
+        made: Producer = self._made(Producer, settings)
+        return made
 
     def admin(self) -> AdminClient:
         """A client for questions about topics and groups."""
         both = re.compile(f"{CONSUMER_ONLY.pattern}|{PRODUCER_ONLY.pattern}")
-        return self._made(AdminClient, self._common("admin", both))
+        made: AdminClient = self._made(AdminClient, self._common("admin", both))
+        return made
 
     def _common(self, name: str, foreign: re.Pattern[str]) -> dict[str, Any]:
         options = {
@@ -206,9 +230,7 @@ class Clients:
 
 def _security(security: KafkaSecurity) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "security.protocol": f"{'SASL' if security.sasl else ''}_{'SSL' if security.tls else 'PLAINTEXT'}".strip(
-            "_"
-        ),
+        "security.protocol": f"{'SASL_' if security.sasl else ''}{'SSL' if security.tls else 'PLAINTEXT'}",
     }
     files = {
         "ssl.ca.location": security.ca_file,

@@ -28,14 +28,16 @@ UNSAFE = "it could load code, run a command or read what it is pointed at"
 UNVERIFIED = "certificates are always verified; name your own authority in security.ca_file"
 REFUSED_OPTIONS: tuple[tuple[str, str], ...] = (
     (r"enable\.auto\.commit|enable\.auto\.offset\.store|auto\.offset\.reset|group\.id", OWNED),
-    (r"enable\.partition\.eof|partition\.assignment\.strategy|enable\.idempotence|(request\.required\.)?acks", OWNED),
+    (r"enable\.partition\.eof|partition\.assignment\.strategy|enable\.idempotence", OWNED),
+    (r"acks|request\.required\.acks", OWNED),
     (r"offset\.store\..*|auto\.commit\..*|transactional\.id|go\..*|.*_cb|logger|opaque|log\.queue", OWNED),
     (r"bootstrap\.servers|metadata\.broker\.list", "write it as brokers"),
     (r"group\.protocol|group\.remote\.assignor", "write it as group_protocol"),
     (r"group\.instance\.id", "write it as static_id"),
     (r"enable\.ssl\.certificate\.verification|ssl\.endpoint\.identification\.algorithm", UNVERIFIED),
     (r"plugin\.library\.paths|ssl\.engine.*|ssl\.providers|sasl\.kerberos\..*|sasl\.oauthbearer\..*", UNSAFE),
-    (r"security\.protocol|sasl\..*|ssl\.(ca|certificate|key|keystore|crl)\..*|https\..*", "write it under security"),
+    (r"security\.protocol|sasl\..*|https\..*", "write it under security"),
+    (r"ssl\.(ca|certificate|key|keystore|crl)\..*", "write it under security"),
 )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ class KafkaSecurity(BaseModel):
     password: Secret | None = Field(default=None, description="Password, for PLAIN and SCRAM.")
     token: Secret | None = Field(
         default=None,
-        description="OAUTHBEARER: a token that something else keeps fresh, read anew each time (file: a mounted one).",
+        description="OAUTHBEARER: a token that something else keeps fresh; file: is read anew each time.",
     )
     token_url: Annotated[str | None, AfterValidator(_token_url)] = Field(
         default=None,
@@ -143,17 +145,17 @@ class KafkaJournalConfig(JournalConfig):
     )
     topics: tuple[Topic, ...] = Field(
         default=(),
-        description="Topics to read; one that begins with ^ is a regular expression. In place of the preset's.",
+        description="Topics to read, in place of the preset's; with ^ in front, a regular expression.",
         examples=[["prod.telemetry.unique"]],
     )
     start_timestamp: datetime | None = Field(
         default=None,
-        description="A sink without a cursor begins with the first event after this moment, whatever its start says.",
+        description="Where a sink without a cursor begins: the first event after this moment.",
         examples=["2026-01-31T00:00:00Z"],
     )
     group_protocol: Literal["classic", "consumer"] = Field(
         default="classic",
-        description="classic = cooperative-sticky, any broker; consumer = KIP-848, brokers from 4.0, quicker rebalances.",
+        description="classic = cooperative-sticky, for any broker; consumer = KIP-848, for brokers from 4.0.",
     )
     static_id: str | None = Field(
         default=None,
@@ -174,7 +176,7 @@ class KafkaJournalConfig(JournalConfig):
     security: KafkaSecurity = Field(default=KafkaSecurity(), description="TLS and SASL.")
     options: dict[str, OptionValue] = Field(
         default_factory=dict,
-        description="Options of librdkafka, passed through, but for those that correctness or safety depends on.",
+        description="Options of librdkafka to pass through; what correctness or safety needs is refused.",
         examples=[{"client.rack": "az-1"}],
     )
 

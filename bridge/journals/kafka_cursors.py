@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from bridge.errors import BridgeError
 from bridge.journals import kafka_codes as codes
@@ -74,21 +73,24 @@ def partitions_of(admin: AdminClient, topics: Sequence[str]) -> list[Key]:
     return sorted((name, partition) for name in names for partition in found[name].partitions)
 
 
-def give_start(admin: AdminClient, group: str, topics: Sequence[str], target: Target) -> bool:
+def give_start(clients: Clients, pipeline: str, topics: Sequence[str], target: Target) -> bool:
     """Commit where a new group begins, if nobody has; False if it has begun already.
 
     `latest` has to be committed before anything is read: after a crash, a group without an offset
     would begin at a later end and never see what came between.
     """
-    keys = partitions_of(admin, topics)
-    if not keys or any(offset is not None for offset in _committed(admin, group, keys).values()):
-        return False
+    admin, clerk = clients.admin(), clients.clerk(pipeline)
     try:
-        _commit(admin, group, _resolved(admin, keys, target))
+        keys = partitions_of(admin, topics)
+        if not keys or any(offset is not None for offset in _committed(clerk, keys).values()):
+            return False
+        _commit(clerk, _resolved(admin, keys, target))
     except KafkaException as error:
         if cause(error).code() in OCCUPIED:  # another process was quicker, and reads already
             return False
         raise
+    finally:
+        clerk.close()
     return True
 
 
@@ -100,11 +102,12 @@ def cursor_rows(
     admin = clients.admin()
     try:
         keys = partitions_of(admin, config.read_topics)
-        lows, highs = _offsets(admin, keys, OffsetSpec.earliest()), _offsets(admin, keys, OffsetSpec.latest())
+        lows, highs = _offsets(admin, keys, codes.EARLIEST), _offsets(admin, keys, codes.LATEST)
         rows = []
         for pipeline in pipelines:
-            group = clients.group(pipeline)
-            committed = _committed(admin, group, keys)
+            group, clerk = clients.group(pipeline), clients.clerk(pipeline)
+            committed = _committed(clerk, keys)
+            clerk.close()
             times = _next_times(clients.probe(), committed, lows, highs) if ages else {}
             rows += [
                 _row(pipeline, group, key, committed[key], lows[key], highs[key], times.get(key))
@@ -130,22 +133,24 @@ def move_cursors(
     within what a partition holds. `streams` limits it to some partitions, named `topic[3]`.
     """
     clients = Clients(config, instance)
-    admin, group = clients.admin(), clients.group(pipeline)
+    admin, clerk, group = clients.admin(), clients.clerk(pipeline), clients.group(pipeline)
     try:
         keys = partitions_of(admin, config.read_topics)
         if streams is not None:
             keys = [key for key in keys if stream_name(*key) in streams]
         if not keys:
             raise BridgeError(f"no such partition in {', '.join(config.read_topics)}")
-        before, after = _committed(admin, group, keys), _resolved(admin, keys, to)
+        before, after = _committed(clerk, keys), _resolved(admin, keys, to)
         if not dry_run:
-            _commit(admin, group, after)
+            _commit(clerk, after)
     except KafkaException as error:
         if cause(error).code() in OCCUPIED:
             raise BridgeError(
                 f"the group {group} has members: stop every bridge process that runs {pipeline} first"
             ) from None
         raise _unanswered(error) from None
+    finally:
+        clerk.close()
     return [Move(stream_name(*key), before[key], after[key]) for key in keys]
 
 
@@ -172,24 +177,23 @@ def _result(future: Any) -> Any:
         raise KafkaException(KafkaError(codes.TIMED_OUT)) from None
 
 
-def _committed(admin: AdminClient, group: str, keys: Sequence[Key]) -> dict[Key, int | None]:
-    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*key) for key in keys])
-    (future,) = admin.list_consumer_group_offsets([wanted], request_timeout=WAIT).values()
-    offsets = {(tp.topic, tp.partition): tp.offset for tp in _result(future).topic_partitions}
-    return {key: offset if (offset := offsets.get(key, -1)) >= 0 else None for key in keys}
+def _committed(clerk: Consumer, keys: Sequence[Key]) -> dict[Key, int | None]:
+    found = clerk.committed([TopicPartition(*key) for key in keys], timeout=WAIT)
+    for tp in found:
+        if tp.error is not None:
+            raise KafkaException(tp.error)
+    return {(tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None for tp in found}
 
 
-def _commit(admin: AdminClient, group: str, offsets: Mapping[Key, int]) -> None:
-    wanted = ConsumerGroupTopicPartitions(
-        group, [TopicPartition(*key, offset) for key, offset in offsets.items()]
-    )
-    (future,) = admin.alter_consumer_group_offsets([wanted], request_timeout=WAIT).values()
-    for tp in _result(future).topic_partitions:
+def _commit(clerk: Consumer, offsets: Mapping[Key, int]) -> None:
+    """Commit for a group without members; the brokers refuse it while there are any."""
+    wanted = [TopicPartition(*key, offset) for key, offset in offsets.items()]
+    for tp in clerk.commit(offsets=wanted, asynchronous=False) or ():
         if tp.error is not None:
             raise KafkaException(tp.error)
 
 
-def _offsets(admin: AdminClient, keys: Sequence[Key], spec: OffsetSpec) -> dict[Key, int]:
+def _offsets(admin: AdminClient, keys: Sequence[Key], spec: Any) -> dict[Key, int]:
     asked = (
         admin.list_offsets({TopicPartition(*key): spec for key in keys}, request_timeout=WAIT) if keys else {}
     )
@@ -199,14 +203,14 @@ def _offsets(admin: AdminClient, keys: Sequence[Key], spec: OffsetSpec) -> dict[
 def _resolved(admin: AdminClient, keys: Sequence[Key], target: Target) -> dict[Key, int]:
     """The offset of `target` in each partition, within what that holds."""
     if target == "earliest":
-        return _offsets(admin, keys, OffsetSpec.earliest())
-    highs = _offsets(admin, keys, OffsetSpec.latest())
+        return _offsets(admin, keys, codes.EARLIEST)
+    highs = _offsets(admin, keys, codes.LATEST)
     if target == "latest":
         return highs
     if isinstance(target, datetime):
-        found = _offsets(admin, keys, OffsetSpec.for_timestamp(int(target.timestamp() * 1000)))
+        found = _offsets(admin, keys, codes.after(int(target.timestamp() * 1000)))
         return {key: offset if (offset := found[key]) >= 0 else highs[key] for key in keys}
-    lows = _offsets(admin, keys, OffsetSpec.earliest())
+    lows = _offsets(admin, keys, codes.EARLIEST)
     return {key: min(max(int(target), lows[key]), highs[key]) for key in keys}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, KafkaException, Message, TopicPartition
 
@@ -46,8 +46,9 @@ def group_by_partition(messages: Sequence[Message]) -> Iterator[tuple[Key, Run]]
 
 
 def _columns(messages: Sequence[Message]) -> Run:
+    offsets: list[Any] = list(map(Message.offset, messages))
     stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
-    return list(map(Message.offset, messages)), list(map(Message.value, messages)), stamps  # type: ignore[return-value]
+    return offsets, list(map(Message.value, messages)), stamps
 
 
 @dataclass(slots=True)
@@ -121,7 +122,11 @@ class Places:
     ) -> list[TopicPartition]:
         """Take new partitions in; returns them with the offsets to begin at."""
         self.assigned = True
-        placed = [self._located(consumer, tp) for tp in _committed(self._name, consumer, partitions)]
+        placed: list[TopicPartition] = []
+        for tp in _committed(self._name, consumer, partitions):
+            # Callbacks must not take long: after one question without an answer no more is asked.
+            ask = not placed or placed[-1].offset != OFFSET_BEGINNING
+            placed.append(self._located(consumer, tp, ask=ask))
         for tp in placed:
             key, stream = (tp.topic, tp.partition), stream_name(tp.topic, tp.partition)
             self._places[key] = Place(stream, tp.offset if tp.offset >= 0 else None)
@@ -171,7 +176,7 @@ class Places:
             return Lag()
         return Lag(records=records, seconds=max(ages, default=None if records else 0.0), of_retention=worst)
 
-    def _located(self, consumer: Consumer, tp: TopicPartition) -> TopicPartition:
+    def _located(self, consumer: Consumer, tp: TopicPartition, *, ask: bool) -> TopicPartition:
         """Where to begin: at what is committed, or where nothing is, with the oldest record."""
         restart = self._restarts.pop((tp.topic, tp.partition), None)
         if restart is not None:
@@ -180,14 +185,18 @@ class Places:
             return TopicPartition(tp.topic, tp.partition, OFFSET_STORED)
         if tp.offset >= 0:
             return TopicPartition(tp.topic, tp.partition, tp.offset)
+        low = self._low(consumer, tp) if ask else OFFSET_BEGINNING
+        return TopicPartition(tp.topic, tp.partition, low)
+
+    def _low(self, consumer: Consumer, tp: TopicPartition) -> int:
         try:
-            low, _ = consumer.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), ASK_SECONDS)
+            place = TopicPartition(tp.topic, tp.partition)
+            return consumer.get_watermark_offsets(place, ASK_SECONDS)[0]
         except KafkaException as error:
             log.info(
                 "%s: %s: its beginning is not known yet (%s)", self._name, tp.topic, sentence(cause(error))
             )
-            low = OFFSET_BEGINNING
-        return TopicPartition(tp.topic, tp.partition, low)
+            return OFFSET_BEGINNING
 
 
 def _committed(

@@ -7,41 +7,36 @@ partition that is held; there is no reason to prefer one of them.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, ClassVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from bridge.errors import BridgeError
 from bridge.journals import kafka_codes as codes
-from bridge.journals.base import Lag, Reader
-from bridge.journals.kafka_client import Troubles, cause, sentence
-from bridge.journals.kafka_commits import Commits, Key
-from bridge.journals.kafka_pages import Pager
-from bridge.journals.kafka_places import Places, group_by_partition, stream_name
+from bridge.journals.base import Lag
+from bridge.journals.kafka_client import cause
+from bridge.journals.kafka_member import Member
+from bridge.journals.kafka_places import group_by_partition, stream_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from confluent_kafka import Consumer
 
     from bridge.journals.base import Page
+    from bridge.journals.kafka_commits import Key
     from bridge.journals.kafka_watch import Watch
 
 __all__ = ["KafkaReader"]
 
-log = logging.getLogger(__name__)
-
 CONSUME = 1_000
 PAUSE_AFTER = 1.0  # pausing throws away what was fetched ahead, so a moment's fullness is sat out
-REOPEN_AFTER = 5.0
 LAG_EVERY = 1.0
 CLOSE_SECONDS = 5.0
 POLL = 0.05
 
 
-class KafkaReader(Reader):
+class KafkaReader(Member):
     """Reads the partitions that the group gives to this process."""
 
     waits: ClassVar[bool] = True
@@ -53,33 +48,14 @@ class KafkaReader(Reader):
         connect: Callable[..., Consumer],
         prepare: Callable[[], None],
         watch: Watch,
+        patience: float = 45.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connect(error_cb=…, on_commit=…)` makes a consumer; `prepare` gives a new group its start."""
-        self._name = name
-        self._topics = list(topics)
-        self._make = connect
-        self._prepare = prepare
+        """As `Member`; `watch` knows the ends of partitions that are not being read."""
+        super().__init__(name, topics, connect, prepare, patience, clock)
         self._watch = watch
-        self._clock = clock
-        self._troubles = Troubles(name, clock)
-        self._places = Places(name)
-        self._pager = Pager()
-        self._revoked: set[Key] = set()
-        self._subscribed = self._closing = False
-        self._open_at = 0.0
         self._full_since: float | None = None
-        self._paused = False
         self._lag, self._lag_at = Lag(), -LAG_EVERY
-        self._commits = Commits(name, clock)
-        self._consumer: Consumer | None = self._connect()
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing can be read or committed at the moment."""
-        if self._commits.stalled() >= LAG_EVERY and self._commits.reason:
-            return f"nothing could be committed for {self._commits.stalled():.0f} s ({self._commits.reason})"
-        return self._troubles.current
 
     def read(self, timeout: float) -> Page | None:
         """The next page of any partition, or None when there was none within `timeout` seconds."""
@@ -103,6 +79,9 @@ class KafkaReader(Reader):
         """Keep the membership, and serve the group, without reading."""
         if self._consumer is None or not self._subscribed:
             return
+        if self._overdue():
+            self._begin_anew()
+            return
         now = self._clock()
         if self._full_since is None:
             self._full_since = now
@@ -112,11 +91,11 @@ class KafkaReader(Reader):
             self._paused = True
             self._consumer.pause(self._places.partitions())
         self._commits.send(self._consumer)
-        self._consume(1, 0.0)
+        self._take_in(1, 0.0)
 
     def commit(self, cursors: Mapping[str, int]) -> None:
         """Have these cursors committed soon; those of partitions that are not ours are left out."""
-        if self._consumer is not None:
+        if self._consumer is not None and not self._overdue():
             self._commits.store(self._consumer, self._places.keyed(cursors))
             self._commits.send(self._consumer)
 
@@ -153,39 +132,15 @@ class KafkaReader(Reader):
         self._watch.forget(self._name)
         if self._consumer is None:
             return
-        self._closing = True
+        self._paused = True
         ends = self._clock() + CLOSE_SECONDS
         self._consumer.pause(self._places.partitions())
-        while self._consumer is not None and self._commits.pending and self._clock() < ends:
+        while self._commits.pending and self._clock() < ends and not self._overdue():
             self._commits.send(self._consumer)
-            self._consume(1, POLL)
+            self._take_in(1, POLL)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._part_with(consumer)
-
-    def _connect(self) -> Consumer:
-        self._commits = Commits(self._name, self._clock)
-        return self._make(error_cb=self._troubles.tell, on_commit=self._commits.landed)
-
-    def _ready(self) -> Consumer | None:
-        """The consumer, subscribed; None while the group cannot be joined.
-
-        Only a pipeline that reads joins, so one whose sink cannot be opened holds no partition.
-        """
-        if self._subscribed or self._clock() < self._open_at:
-            return self._consumer if self._subscribed else None
-        self._open_at = self._clock() + REOPEN_AFTER
-        try:
-            self._prepare()
-            self._consumer = self._consumer or self._connect()
-            self._consumer.subscribe(
-                self._topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
-            )
-        except KafkaException as error:
-            self._troubles.tell(cause(error))
-            return None
-        self._subscribed = True
-        return self._consumer
 
     def _resume(self, consumer: Consumer) -> None:
         self._full_since = None
@@ -195,35 +150,25 @@ class KafkaReader(Reader):
 
     def _fetch(self, timeout: float) -> None:
         """Take what was fetched ahead; wait for one record if there is none."""
-        if self._consume(CONSUME, 0.0):
+        if self._take_in(CONSUME, 0.0):
             return
         if not self._pager.empty:
             self._pager.flush()
-        elif timeout > 0 and self._consume(1, timeout):
-            self._consume(CONSUME, 0.0)
+        elif timeout > 0 and self._take_in(1, timeout):
+            self._take_in(CONSUME, 0.0)
 
-    def _consume(self, most: int, timeout: float) -> int:
-        """Consume at most so many records, serving callbacks meanwhile; returns how many came."""
-        if self._consumer is None:
-            return 0
-        self._revoked.clear()
-        try:
-            messages = self._consumer.consume(most, timeout)
-        except KafkaException as error:
-            self._broke(cause(error))
-            return 0
-        count = len(messages)
-        if any(map(Message.error, messages)):
-            failed = [message for message in messages if message.error()]
-            messages = [message for message in messages if not message.error()]
-            self._sort(messages)
-            for message in failed:
-                self._heed(message)
-        elif messages:
-            self._sort(messages)
-        return count
+    def _take_in(self, most: int, timeout: float) -> int:
+        """Consume at most so many records into pages; returns how many things came."""
+        messages = self._consume(most, timeout)
+        failed = (
+            [message for message in messages if message.error()] if any(map(Message.error, messages)) else []
+        )
+        self._sort([message for message in messages if not message.error()] if failed else messages)
+        for message in failed:
+            self._heed(message)
+        return len(messages)
 
-    def _sort(self, messages: list[Message]) -> None:
+    def _sort(self, messages: Sequence[Message]) -> None:
         """Put records into the pages of their partitions, unless those went to another member meanwhile."""
         for key, run in group_by_partition(messages):
             place = self._places.get(key)
@@ -269,9 +214,7 @@ class KafkaReader(Reader):
         if place.position is not None and place.position > high:
             # The client would not commit an offset below one that it has committed itself.
             self._places.restart(key, low, high)
-            self._broke(
-                KafkaError(codes.AUTO_OFFSET_RESET, f"{place.stream} was made anew"), wait=False
-            )
+            self._broke(KafkaError(codes.AUTO_OFFSET_RESET, f"{place.stream} was made anew"), wait=False)
             return
         self._seek(key, self._places.gap(key, low))
 
@@ -289,65 +232,3 @@ class KafkaReader(Reader):
             self._consumer.incremental_assign([tp])
             if self._paused:
                 self._consumer.pause([tp])
-
-    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group gives us partitions; they are read from where they were committed."""
-        placed = self._places.assign(consumer, partitions, self._commits)
-        consumer.incremental_assign(placed)
-        # A partition that was paused when it went may come back paused.
-        (consumer.pause if self._paused or self._closing else consumer.resume)(placed)
-        log.info("%s: reads %d partitions, %d of them new", self._name, len(self._places), len(placed))
-
-    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group takes partitions: commit what is settled of them, forget the rest.
-
-        The commit is not waited for. It leaves on the connection that will carry our consent, so
-        the coordinator has it before anybody else gets the partitions.
-        """
-        keys = [(tp.topic, tp.partition) for tp in partitions]
-        self._give_up(keys)
-        self._commits.send(consumer, at_once=True)
-        self._forget(keys)
-
-    def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - as it is called
-        """Somebody else has these partitions already: nothing may be committed for them."""
-        keys = [(tp.topic, tp.partition) for tp in partitions]
-        log.warning("%s: lost %d partitions to the group", self._name, len(keys))
-        self._commits.drop(keys)
-        self._give_up(keys)
-        self._forget(keys)
-
-    def _give_up(self, keys: Collection[Key]) -> None:
-        streams = {self._places[key].stream for key in keys if self._places.get(key)}
-        if streams and self.on_lost is not None:
-            self.on_lost(streams)
-
-    def _forget(self, keys: Collection[Key]) -> None:
-        self._revoked.update(keys)
-        self._commits.drop(keys)
-        for key in keys:
-            place = self._places.pop(key)
-            if place is not None:
-                self._pager.drop(place.stream)
-
-    def _broke(self, error: KafkaError, *, wait: bool = True) -> None:
-        """This consumer is of no use any more: let go of everything and begin again with another."""
-        self._troubles.tell(error)
-        if error.code() == KafkaError.FENCED_INSTANCE_ID:
-            raise BridgeError(f"{self._name}: {sentence(error)}; give each process its own")
-        keys = self._places.keys()
-        self._commits.drop(keys)
-        self._give_up(keys)
-        self._forget(keys)
-        broken, self._consumer, self._subscribed = self._consumer, None, False
-        self._open_at = self._clock() + (REOPEN_AFTER if wait else 0.0)
-        self._paused = False
-        if broken is not None:
-            self._part_with(broken)
-
-    def _part_with(self, consumer: Consumer) -> None:
-        """Leave the group, unless that would wait for brokers that do not answer."""
-        if self._commits.on_its_way:
-            log.warning("%s: leaves without a word, since the brokers do not answer", self._name)
-        else:
-            consumer.close()

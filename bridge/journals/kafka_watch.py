@@ -12,7 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import ConfigResource, OffsetSpec, ResourceType
+
+from bridge.journals import kafka_codes as codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -83,12 +84,12 @@ class Watch:
         if self._admin is None:
             self._admin = self._connect()
         self._admin.poll(0)
-        latest = {TopicPartition(*key): OffsetSpec.latest() for key in keys}
+        latest = {TopicPartition(*key): codes.LATEST for key in keys}
         asked = self._admin.list_offsets(latest, request_timeout=ANSWER_SECONDS)
         self._asked_ends = {(tp.topic, tp.partition): future for tp, future in asked.items()}
         if now - self._retention_at >= RETENTION_EVERY:
             self._retention_at = now
-            topics = [ConfigResource(ResourceType.TOPIC, topic) for topic in {topic for topic, _ in keys}]
+            topics = [codes.topic_resource(topic) for topic in {topic for topic, _ in keys}]
             told = self._admin.describe_configs(topics, request_timeout=ANSWER_SECONDS)
             self._asked_topics = {resource.name: future for resource, future in told.items()}
 

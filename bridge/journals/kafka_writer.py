@@ -41,7 +41,7 @@ class Record(NamedTuple):
     topic: str
     value: bytes
     key: bytes | None = None
-    headers: list[tuple[str, bytes]] | None = None
+    headers: list[tuple[str, str | bytes | None]] | None = None
 
 
 class _Receipt:

@@ -20,6 +20,7 @@ __all__ = ["Source", "open_source"]
 
 BLOCK = 1024 * 1024
 FINGERPRINT_BYTES = 1_024
+BLANK = frozenset({b"", b"\r"})
 DAMAGE = (EOFError, OSError, ValueError, zlib.error, zstandard.ZstdError)
 
 
@@ -93,7 +94,7 @@ class Source:
         begin = self.offset
         size = sum(map(len, lines)) + len(lines) - unfinished
         self.offset += size
-        if not unfinished and b"" not in lines:
+        if not unfinished and BLANK.isdisjoint(lines):
             return Page(self.stream, begin, self.offset, lines, size)
         return _page_with_gaps(self.stream, begin, lines, size)
 
@@ -173,7 +174,7 @@ def _page_with_gaps(stream: str, begin: int, lines: list[bytes], size: int) -> P
     at, end = begin, begin + size
     for line in lines:
         at = min(at + len(line) + 1, end)
-        if line and not line.isspace():
+        if line not in BLANK:
             payloads.append(line)
             afters.append(at)
     return Page(stream, begin, end, payloads, size, afters)

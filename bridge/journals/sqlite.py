@@ -55,9 +55,10 @@ class SqliteReader(Reader):
         """The events up to the next multiple of the page size, so that pipelines cut alike."""
         begin = self._position
         ceiling = (begin // PAGE_EVENTS + 1) * PAGE_EVENTS
-        rows = self._state.read(lambda connection: _rows(connection, begin, ceiling))
+        # one look for both: an append between two looks would make the events it added seem trimmed
+        rows, end = self._state.read(lambda connection: _rows_and_end(connection, begin, ceiling))
         if not rows:
-            return self._skip_trimmed(begin, ceiling)
+            return self._skip_trimmed(begin, min(ceiling, end))
         seqs, received, bodies = zip(*rows, strict=True)
         self._position = seqs[-1] + 1
         return Page(
@@ -92,12 +93,12 @@ class SqliteReader(Reader):
         """Wait for the last cursor."""
         self._cursors.flush()
 
-    def _skip_trimmed(self, begin: int, ceiling: int) -> Page | None:
-        """Step over a hole that trimming left, if there is anything behind it."""
-        if self._state.read(_next_seq) < ceiling:
+    def _skip_trimmed(self, begin: int, end: int) -> Page | None:
+        """Step over a hole that trimming left, if there is one."""
+        if end <= begin:
             return None
-        self._position = ceiling
-        return Page(STREAM, begin, ceiling, [], 0, [], [])
+        self._position = end
+        return Page(STREAM, begin, end, [], 0, [], [])
 
 
 class SqliteJournal(Journal):
@@ -179,6 +180,14 @@ def _rows(connection: sqlite3.Connection, begin: int, ceiling: int) -> list[tupl
         if size >= PAGE_BYTES:
             break
     return rows
+
+
+def _rows_and_end(
+    connection: sqlite3.Connection, begin: int, ceiling: int
+) -> tuple[list[tuple[int, int, bytes]], int]:
+    """The rows of a page, and where the log ends if there are none."""
+    rows = _rows(connection, begin, ceiling)
+    return rows, begin if rows else _next_seq(connection)
 
 
 def _next_seq(connection: sqlite3.Connection) -> int:

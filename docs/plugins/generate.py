@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 HERE = Path(__file__).parent
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 ROOT = HERE.parents[1]
 MODULES = (
     "bridge",
@@ -39,6 +41,7 @@ MODULES = (
     "bridge.sinks",
     "bridge.http",
     "bridge.secrets",
+    "bridge.paths",
     "bridge.compression",
     "bridge.hookspecs",
     "bridge.journals.base",
@@ -130,10 +133,25 @@ def signature(function: object, name: str) -> str:
     return f"{name}{text}".replace("'", "").replace("typing.", "").replace("bridge.sinks.", "")
 
 
-def code_of(name: str, thing: Any) -> str:
-    """A public name as a row of a table."""
-    meaning = sentence(thing) if inspect.isclass(thing) or callable(thing) else f"`{thing!r}`"
-    return f"| `{name}` | {_cell(meaning)} |"
+def code_of(module: ModuleType, name: str) -> str:
+    """A public name as a row of a table: its docstring, the text below its assignment, or its value."""
+    thing = getattr(module, name)
+    described = callable(thing) and type(thing).__module__ != "typing"
+    text = sentence(thing) if described else _below(module, name)
+    return f"| `{name}` | {_cell(text or ADDRESS.sub('', f'`{thing!r}`'))} |"
+
+
+def _below(module: ModuleType, name: str) -> str:
+    """The first sentence of the string below the assignment of this name, wherever it comes from."""
+    body = ast.parse(inspect.getsource(module)).body
+    for statement, text in itertools.pairwise([*body, ast.Pass()]):
+        if isinstance(statement, ast.ImportFrom) and name in {alias.name for alias in statement.names}:
+            return _below(importlib.import_module(statement.module or ""), name)
+        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        if named and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            return str(text.value.value).split(". ")[0]
+    return ""
 
 
 def _cell(text: str) -> str:
@@ -207,7 +225,7 @@ def module_section(module: ModuleType) -> str:
     """Every public name of a module and what it is."""
     names = sorted(module.__all__)
     lines = [f"### {module.__name__}", "", sentence(module), "", "| name | what it is |", "| --- | --- |"]
-    return "\n".join([*lines, *(code_of(name, getattr(module, name)) for name in names)]) + "\n"
+    return "\n".join([*lines, *(code_of(module, name) for name in names)]) + "\n"
 
 
 def contract_section(name: str) -> str:

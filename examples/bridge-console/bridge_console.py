@@ -32,7 +32,7 @@ class ConsoleSink(Sink[ConsoleConfig, bytes]):
     name: ClassVar[str] = "console"
     config_type = ConsoleConfig
     limits = BatchLimits(max_events=100, max_age=0.2)
-    max_in_flight: ClassVar[int] = 1  # lines in the order of the journal
+    max_in_flight = 1  # lines in the order of the journal
 
     def map(self, event: Event) -> bytes:
         """The line: when, what, on what, by whom, where, and the beginning of the identity."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from bridge.errors import SetupError
+from bridge.secrets import redact
 from bridge.sinks import DELIVERED, DUPLICATE, Outcome, Reject, Retry
 
 __all__ = ["Item", "error_text", "judge"]
@@ -105,7 +106,7 @@ def judge(item: Item, *, attempt: int, failure_store: Literal["accept", "reject"
 
 def error_text(error: Any) -> str:
     """Put an error and its causes into one line of at most 200 characters, without values of the event."""
-    line = ": ".join(_sentences(error))
+    line = redact(": ".join(_sentences(error)))
     printable = "".join(letter if letter.isprintable() else " " for letter in line)
     return printable[:MAX_REASON]
 

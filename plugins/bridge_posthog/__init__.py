@@ -2,10 +2,11 @@
 
     events ─► mapping (what it means) ─► wire (its bytes) ─► sink (the only I/O) ─► PostHog
 
-`mapping` needs `vocabulary` (the tables of names), `values` (telemetry's values made safe),
-`naming` (event names and PostHog's own properties), `people` (who), `moments` (when), `ids`
-(uuids and sessions), `surroundings` (envelope, groups) and `denormalised` (Sunbird's additions).
-`wire` writes and reads capture's two protocols, V0 and V1; `sdk` is the other transport.
+What it means: `vocabulary` (the tables of names), `rules` and `forms` (how a table is applied),
+`tokens` (telemetry's values made safe), `naming` (event names and PostHog's own properties),
+`people` (who), `moments` (when), `ids` (uuids and sessions), `surroundings` (envelope, groups),
+`denormalised` (Sunbird's additions). Its bytes: `wire` (requests) and `answers`, for capture's
+two protocols, V0 and V1. `sdk` is the other transport.
 """
 
 from __future__ import annotations

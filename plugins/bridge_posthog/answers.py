@@ -7,12 +7,14 @@ with status 200 is none, nor is an event that V1's answer does not mention.
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from bridge.errors import RejectedError, SetupError, TransientError
 from bridge.http import raise_for_status, retry_after
+from bridge.secrets import redact
 from bridge.sinks import DELIVERED, DUPLICATE, Outcome, Reject, Retry
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = ["Verdict", "judge", "outcomes", "verdicts"]
 OK: Final = 200
 NO_CONTENT: Final = 204
 LONGEST_REASON: Final = 200
+FINE: Final = frozenset({"ok", "warning"})
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 
@@ -102,8 +105,13 @@ def complaint(answer: Answer) -> tuple[str, str]:
         found = _Complaint(detail=answer.body[: 4 * LONGEST_REASON].decode("utf-8", "replace"))
     code = found.error or found.code or ""
     words = found.error_description or found.detail or code
-    reason = _UNPRINTABLE.sub(" ", words).strip()[:LONGEST_REASON]
+    reason = _quoted(words)
     return code if _CODE.fullmatch(code) else "bad_request", reason or f"HTTP {answer.status}"
+
+
+def _quoted(words: str) -> str:
+    """PostHog's words on one line, without what it may have echoed of our request."""
+    return _UNPRINTABLE.sub(" ", redact(words)).strip()[:LONGEST_REASON]
 
 
 def _acknowledged(answer: Answer) -> None:
@@ -125,6 +133,8 @@ def verdicts(answer: Answer) -> dict[str, Verdict]:
 
 def outcomes(parcel: Parcel, found: dict[str, Verdict], after: float | None) -> list[Outcome]:
     """One outcome a payload; of a payload with more events the worst one counts."""
+    if {verdict.result for verdict in found.values()} <= FINE and found.keys() >= set(chain(*parcel.uuids)):
+        return [DELIVERED if own else DUPLICATE for own in parcel.uuids]
     return [
         _outcome(found.get(own[0]), after) if len(own) == 1 else _worst(own, found, after)
         for own in parcel.uuids
@@ -134,9 +144,9 @@ def outcomes(parcel: Parcel, found: dict[str, Verdict], after: float | None) -> 
 def _outcome(verdict: Verdict | None, after: float | None) -> Outcome:
     if verdict is None:
         return Retry("PostHog's answer does not mention the event", after)
-    if verdict.result in {"ok", "warning"}:
+    if verdict.result in FINE:
         return DELIVERED
-    details = _UNPRINTABLE.sub(" ", verdict.details or "")[:LONGEST_REASON]
+    details = _quoted(verdict.details or "")
     if verdict.result == "drop":
         code = details if _CODE.fullmatch(details) else "dropped"
         return Reject(code, f"PostHog dropped the event: {details or 'no reason given'}")

@@ -35,6 +35,7 @@ _FIELDS: Mapping[Kind, tuple[Any, Any]] = {
 class Around(msgspec.Struct, frozen=True, gc=False):
     """What of the context is taken as it stands."""
 
+    cdata: msgspec.Raw = ABSENT
     rollup: msgspec.Raw = ABSENT
 
 

@@ -11,7 +11,7 @@ repetition by. The pieces are cached, which changes nothing but the speed.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridge_posthog.denormalised import add_place, person_properties
 from bridge_posthog.forms import Form, Told, read
@@ -26,12 +26,9 @@ from bridge_posthog.vocabulary import NAMES, RULES
 from bridge_posthog.wire import opening
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bridge.events import Actor, Event
     from bridge_posthog.config import PostHogConfig
-    from bridge_posthog.naming import Namer
-    from bridge_posthog.rules import Rule
+    from bridge_posthog.naming import Namer, Source
     from bridge_posthog.wire import Protocol
 
 __all__ = ["Mapper"]
@@ -39,6 +36,7 @@ __all__ = ["Mapper"]
 CACHE_SIZE = 8_192
 BACKSLASH = ord("\\")
 SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not fill the memory
+LONGEST_VALUE = 200
 FIRST_STAGES = frozenset({"app", "session"})
 BRIDGE = "sunbird-bridge"
 NOTHING = Told()
@@ -76,78 +74,75 @@ class Mapper:
         self._asks_person = bool(config.denormalised or config.person_properties or config.set_once)
         self._boundary = config.session_boundary_hour * 3_600_000
         self._hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
-        special = namers(config)
         strict = protocol == "v0"
         self._draft = StrictDraft if strict else Draft
-        self._special = special
-        self._strict = strict
-        plans = {eid: self._plan(eid, rules) for eid, rules in RULES.items()}
+        special = namers(config)
+        plans = {
+            eid: Plan(
+                dump(NAMES.get(eid, "")), special.get(eid), Form(rules, strict=strict), piece({"eid": eid})
+            )
+            for eid, rules in RULES.items()
+        }
         self._plans: dict[str, Plan | None] = {**plans, **dict.fromkeys(config.exclude_eids)}
-        self._unknown = lru_cache(maxsize=256)(lambda eid: self._plan(eid, {}))
+        self._free_form = Form({}, strict=strict)
         self._direct: Any = (self._introduce, Producers(config).describe, Places(config, self._hide).describe)
         self._cached: Any = tuple(lru_cache(maxsize=CACHE_SIZE)(part) for part in self._direct)
         self._more = more_groups(config)
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
-    def _plan(self, eid: str, rules: Mapping[str, Rule]) -> Plan:
-        name = dump(NAMES.get(eid) or unknown_name(eid))
-        return Plan(name, self._special.get(eid), Form(rules, strict=self._strict), piece({"eid": eid}))
-
     def encode(self, event: Event) -> bytes | None:
         """The payload: one PostHog event, or more with a newline between; None if excluded.
 
-        `EventError` for an event without a time, or whose `edata` cannot be decoded.
+        `EventError` for an event without a time, or that cannot be decoded.
         """
-        eid, raw = event.eid, event.raw
-        plan = self._plans[eid] if eid in self._plans else self._unknown(eid[:SMALL])
+        eid, raw, context, actor = event.eid, event.raw, event.context, event.actor
+        plan = self._plans[eid] if eid in self._plans else self._unknown(eid)
         if plan is None:
             return None
-        name, namer, form, eid_piece = plan
         at, corrected = moment(event)
-        told = read(form, raw) if namer or not self._raw else NOTHING
-        context, actor = event.context, event.actor
         introduce, describe, locate = self._cached if len(raw) <= SMALL else self._direct
         sid, producer = context.sid, context.pdata
-        own = own_session(sid, at) if sid else None
+        own = own_session(sid, at) if sid and sid[14:15] == "7" else None
         window = at - (at - self._boundary) % DAY
         distinct_id, opened, person = introduce(actor, context.did, sid, producer.id, own, window)
         source, described = describe(event.ver, actor.type, context.channel, context.env, producer)
         place, groups = locate(context.channel, dump(event.object), self._more(context) if self._more else ())
-        draft = self._draft()
-        if self._raw:
-            draft += (b',"sunbird":', draft.whole(raw if BACKSLASH not in raw else readable(raw)))
-        else:
-            draft += (b',"mid":', told.mid)
-            relate(context.cdata, told, draft)
-            form.fill(told.edata, draft)
-        if namer is not None:
-            name = _name(namer(told.edata, source, draft))
-        if self._asks_person:
-            self._add_person(event, told, person, draft)
+        name, draft = self._fill(event, plan, source, person)
         if corrected:
             draft.add("client_timestamp", client_time(event.ets))
             draft.add("timestamp_corrected", value=True)
         digest = derived_digest("mid", event.mid) if self._by_mid else event.identity
-        payload = b"".join(
-            (
-                head(digest, at),
-                name,
-                b',"distinct_id":',
-                distinct_id or dump(shorten(f"event:{event.mid}")),
-                opened,
-                eid_piece,
-                described,
-                place,
-                *draft,
-                draft.rest(),
-                b"}}",
-            )
-        )
+        distinct_id = distinct_id or dump(shorten(f"event:{event.mid}"))
+        start = (head(digest, at), name, b',"distinct_id":', distinct_id, opened, plan.eid, described, place)
+        payload = b"".join((*start, *draft, draft.rest(), b"}}"))
         if BACKSLASH in raw:
             payload = readable(payload)
         if self._identifies and eid == "START" and groups:
             return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in groups)))
         return payload
+
+    def _unknown(self, eid: str) -> Plan:
+        short = eid[:LONGEST_VALUE]
+        return Plan(_name(unknown_name(short)), None, self._free_form, piece({"eid": short}))
+
+    def _fill(self, event: Event, plan: Plan, source: Source, person: bool) -> tuple[bytes, Draft]:
+        """The event's name in JSON, and its own properties."""
+        name, namer, form, _ = plan
+        raw, draft, told = event.raw, self._draft(), NOTHING
+        if self._raw:
+            draft += (b',"sunbird":', draft.whole(raw if BACKSLASH not in raw else readable(raw)))
+            if namer is not None:
+                told = read(form, raw)
+        else:
+            told = read(form, raw)
+            draft += (b',"mid":', told.mid)
+            relate(told, draft)
+            form.fill(told.edata, draft)
+        if namer is not None:
+            name = _name(namer(told.edata, source, draft))
+        if self._asks_person:
+            self._add_person(event, told, person, draft)
+        return name, draft
 
     def _introduce(
         self,

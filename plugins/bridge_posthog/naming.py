@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridge_posthog.rules import token_of, word
-from bridge_posthog.tokens import OBJECT, Draft, load, members, text
+from bridge_posthog.tokens import OBJECT, Draft, dump, load, members, prefix, text
 
 if TYPE_CHECKING:
     from bridge_posthog.config import PostHogConfig, Survey
@@ -24,6 +24,7 @@ LONGEST_NAME = 100
 LONGEST_VALUE = 1_000
 
 _ADDRESS = re.compile(r"https?://([^/?#]*)([^?#]*)")
+_SCREEN, _URL, _HOST, _PATH = map(prefix, ("$screen_name", "$current_url", "$host", "$pathname"))
 _STAGES = {
     **dict.fromkeys(("app", "session", "editor", "workflow", "assessment", "course"), ""),
     "player": "content",
@@ -103,17 +104,15 @@ def _interrupted(edata: Any, source: Source, draft: Draft) -> str:
 
 
 def _viewed(edata: Any, source: Source, draft: Draft) -> str:
-    uri = word(edata, "uri_")
     if source.app:
-        if name := word(edata, "pageid_") or uri:
-            draft.add("$screen_name", name[:LONGEST_VALUE])
+        if name := word(edata, "pageid_") or word(edata, "uri_"):
+            draft += (_SCREEN, dump(name[:LONGEST_VALUE]))
         return "$screen"
+    uri = word(edata, "uri_")
     absolute = uri.startswith(("http://", "https://"))
     address = uri if absolute else f"{source.base}/{uri.lstrip('/')}"
     if found := _ADDRESS.match(address):
-        draft.add("$current_url", address)
-        draft.add("$host", found[1])
-        draft.add("$pathname", found[2] or "/")
+        draft += (_URL, dump(address), _HOST, dump(found[1]), _PATH, dump(found[2] or "/"))
     return "$pageview"
 
 

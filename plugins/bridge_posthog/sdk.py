@@ -44,10 +44,14 @@ class SdkTransport:
     """Sends parcels through `posthog.consumer.Consumer.request`, which is never started as a thread."""
 
     def __init__(self, config: PostHogConfig, host: str, protocol: Protocol, encoding: Encoding) -> None:
-        from posthog.capture_compression import CaptureCompression  # noqa: PLC0415 - an optional package
-        from posthog.capture_mode import CaptureMode  # noqa: PLC0415 - an optional package
-        from posthog.consumer import Consumer  # noqa: PLC0415 - an optional package
-
+        try:
+            from posthog.capture_compression import CaptureCompression  # noqa: PLC0415 - an optional package
+            from posthog.capture_mode import CaptureMode  # noqa: PLC0415 - an optional package
+            from posthog.consumer import Consumer  # noqa: PLC0415 - an optional package
+        except ImportError:
+            raise PluginError(
+                'transport = "sdk" needs a newer posthog package: pip install -U posthog'
+            ) from None
         self._protocol: Protocol = protocol
         self._consumer: Any = Consumer(
             None,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridge_posthog.forms import ABSENT
 from bridge_posthog.naming import Source
 from bridge_posthog.people import is_placeholder, shorten
-from bridge_posthog.tokens import ARRAY, BLANK, LONGEST_NAME, below, dump, load, prefix
+from bridge_posthog.tokens import ARRAY, BLANK, below, dump, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from bridge.events import CData, Context, Producer
+    from bridge.events import Context, Producer
     from bridge_posthog.config import PostHogConfig
     from bridge_posthog.forms import Told
     from bridge_posthog.tokens import Draft
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Piece", "Place", "Places", "Producers", "piece"]
 
 CACHE_SIZE = 8_192
-LONGEST_CACHED = 1_000
+LONGEST_CACHED = 2_000
 LEVELS = ("l1", "l2", "l3", "l4")
 PEOPLE = frozenset({"user", "profile", "consumer"})
 CONTENT = frozenset(
@@ -138,44 +138,34 @@ def more_groups(config: PostHogConfig) -> Callable[[Context], tuple[tuple[str, s
     return more
 
 
-def relate(cdata: Sequence[CData] | None, told: Told, draft: Draft) -> None:
+def relate(told: Told, draft: Draft) -> None:
     """Add `cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`."""
-    if cdata:
-        seen: list[bytes] = []
-        for item in cdata:
-            kind = item.type
-            name = _cdata(kind, 1) if len(kind) <= LONGEST_NAME else prefix(below("cdata", kind))
-            if name in seen:
-                name = _cdata(kind, 1 + seen.count(name))
-            seen.append(name)
-            if item.id and kind:
-                draft += (name, dump(item.id))
-    if told.context.rollup is not ABSENT:
-        draft.append(_rollup(bytes(told.context.rollup)))
-    tags = told.tags
+    cdata, rollup, tags = bytes(told.context.cdata), bytes(told.context.rollup), told.tags
+    related = _related_cached if len(cdata) + len(rollup) <= LONGEST_CACHED else _related
+    draft.append(related(cdata, rollup))
     if tags is not ABSENT and len(token := bytes(tags)) > BLANK and token[0] == ARRAY:
         draft += (b',"tags":', draft.whole(token))
 
 
-@lru_cache(maxsize=CACHE_SIZE)
-def _cdata(kind: str, number: int) -> bytes:
-    name = below("cdata", kind)
-    return prefix(name if number == 1 else f"{name}_{number}")
+def _related(cdata: bytes, rollup: bytes) -> Piece:
+    properties: dict[str, str] = {}
+    for item in _objects(load(cdata)):
+        kind, value = item.get("type"), item.get("id")
+        if isinstance(kind, str) and isinstance(value, str) and kind and value:
+            base, count = below("cdata", kind), 1
+            name = base
+            while name in properties:
+                count += 1
+                name = f"{base}_{count}"
+            properties[name] = value
+    for levels in _objects([load(rollup)]):
+        found = {level: levels.get(level) for level in LEVELS}
+        properties |= {f"context_rollup_{k}": v for k, v in found.items() if isinstance(v, str) and v}
+    return piece(properties)
 
 
-@lru_cache(maxsize=CACHE_SIZE)
-def _cached_rollup(token: bytes) -> Piece:
-    found = load(token)
-    levels = found if isinstance(found, dict) else {}
-    return piece(
-        {
-            f"context_rollup_{level}": levels[level]
-            for level in LEVELS
-            if isinstance(levels.get(level), str) and levels[level]
-        }
-    )
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _rollup(token: bytes) -> Piece:
-    small = len(token) <= LONGEST_CACHED
-    return _cached_rollup(token) if small else _cached_rollup.__wrapped__(token)
+_related_cached = lru_cache(maxsize=CACHE_SIZE)(_related)

@@ -33,6 +33,7 @@ Protocol = Literal["v0", "v1"]
 Encoding = Literal["zstd", "gzip", "none"]
 
 PATHS: Final[dict[Protocol, str]] = {"v0": "/batch/", "v1": "/i/v1/analytics/events"}
+NEWLINE: Final = ord("\n")
 UUID: Final = slice(len(b'{"uuid":"'), len(b'{"uuid":"') + HYPHENATED)
 _ALWAYS: Final = b'"$geoip_disable":true,"$ip":null'
 
@@ -70,7 +71,7 @@ def pack(payloads: Sequence[bytes], known: Container[str] = ()) -> Parcel:
     `known` are the uuids of additional events that need not be sent again.
     """
     uuids = [payload[UUID].decode() for payload in payloads]
-    if len(set(uuids)) == len(uuids) and not any(b"\n" in payload for payload in payloads):
+    if len(set(uuids)) == len(uuids) and not any(NEWLINE in payload for payload in payloads):
         return Parcel(payloads, [(uuid,) for uuid in uuids])
     events: dict[str, bytes] = {}
     owned: list[tuple[str, ...]] = []

@@ -46,7 +46,7 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
         self._sign_ed25519: Sign | None = None
         self._checked_url = ""
         if config.body not in wire.ARRAYS:
-            self.limits = ONE_BY_ONE  # type: ignore[misc]  # the body decides how many events a request takes
+            self.limits = ONE_BY_ONE
 
     def __enter__(self) -> Self:
         self._sign_ed25519 = _ed25519() if self.config.ed25519_key else None

@@ -35,7 +35,7 @@ class PostgresqlSink(Sink[PostgresqlConfig, bytes]):
     name: ClassVar[str] = "postgresql"
     config_type = PostgresqlConfig
     limits = BatchLimits(max_events=2_000, max_bytes=8 * 1024 * 1024, max_age=1.0)
-    max_in_flight: ClassVar[int] = 4
+    max_in_flight = 4
 
     def __init__(self, config: PostgresqlConfig) -> None:
         super().__init__(config)

@@ -13,6 +13,9 @@ import pytest
 
 from bridge.cli.moments import parse_moment
 from bridge.deadletters import Filter, SqliteDeadLetters
+from bridge.engine.replay import Letters, ReplayReader
+from bridge.engine.sharing import SharedDecoder
+from bridge.events import Decoder
 from bridge.state import State, StateFullError
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -382,3 +385,36 @@ def test_what_is_no_moment_is_refused(site, text):
     result = site.invoke("dead-letters", "list", "--since", text)
     assert result.exit_code == 2
     assert "write 2h, 3d, 2026-11-21" in result.stderr
+
+
+def test_a_replay_can_read_again_from_any_place_it_has_not_settled(refused):
+    with State(refused.folder / "data" / "bridge.db") as state:
+        letters = Letters(SqliteDeadLetters(state), Filter(sink="tray"), ["tray"], "again", limit=None)
+        reader = ReplayReader(letters, "tray", SharedDecoder(Decoder()))
+        page = reader.read(0.0)
+        assert (page.start, page.end, letters.total, reader.lag().records) == (0, 6, 6, 0)
+        assert reader.read(0.0) is None
+        assert reader.at_end()
+        reader.commit({"again": 2})
+        reader.rewind({"again": 2})
+        assert not reader.at_end()
+        again = reader.read(0.0)
+        assert (again.start, again.payloads) == (2, page.payloads[2:])
+        assert reader.read(0.0) is None
+        letters.keep(4)
+        reader.commit({"again": 6})
+        assert letters.resolved == 5
+        left = list(SqliteDeadLetters(state).find(Filter(sink="tray")))
+        assert [letter.payload for letter in left] == [page.payloads[4]]
+
+
+def test_a_letter_for_every_sink_is_resolved_when_the_last_one_has_settled_it(refused):
+    with State(refused.folder / "data" / "bridge.db") as state:
+        letters = Letters(SqliteDeadLetters(state), Filter(sink="tray"), ["a", "b"], "again", limit=None)
+        first, second = (ReplayReader(letters, sink, SharedDecoder(Decoder())) for sink in ("a", "b"))
+        first.read(0.0)
+        first.commit({"again": 6})
+        assert letters.resolved == 0
+        second.read(0.0)
+        second.commit({"again": 4})
+        assert letters.resolved == 4

@@ -25,7 +25,7 @@ def test_every_help_ends_with_examples_that_name_the_command(site, name):
     result = site.invoke(*name.split(), "--help")
     assert result.exit_code == 0
     tail = result.output.rpartition("Examples:\n")[2].strip().splitlines()
-    assert 2 <= len(tail) <= 3
+    assert len(tail) >= 2
     assert all("bridge " in line for line in tail)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from bridge.testing import Golden
 
+# other plugins of this environment take seconds to start
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 PROJECT = """
 from bridge import DELIVERED, Sink, SinkConfig, hookimpl
 from bridge.testing import GoldenContract, Reply
@@ -39,17 +42,19 @@ def test_with_the_fixtures(bridge_golden, bridge_destination):
 @pytest.fixture
 def run(tmp_path):
     """Run the project's tests in a process of their own; (exit code, output)."""
-    registered = importlib.metadata.entry_points(group="pytest11", name="sunbird_bridge")
-    plugin = [] if registered else ["-p", "bridge.testing.pytest_plugin"]
     (tmp_path / "test_loud.py").write_text(PROJECT)
 
     def call(*options):
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "bridge.testing.pytest_plugin", *options]
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(
-            [*command, *plugin, *options],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [*command, "--rootdir", tmp_path],
+            cwd=tmp_path,
+            env={**os.environ, **path, **ALONE},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return done.returncode, done.stdout
 
     return call
@@ -71,6 +76,11 @@ def test_the_option_writes_and_its_absence_compares(run, tmp_path):
     assert "-BEGIN" in output
     assert "+START" in output
     assert "GONE" in output
+
+
+def test_pytest_finds_the_plugin_by_itself():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"sunbird_bridge": "bridge.testing.pytest_plugin"}
 
 
 def test_json_is_laid_out_so_that_a_diff_can_be_read(tmp_path):

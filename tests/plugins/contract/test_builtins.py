@@ -155,10 +155,3 @@ class TestS3(SinkContract):
 
     sink_type = S3Sink
     config = {"url": "file://{folder}/archive"}
-
-
-class TestS3AtLeastOnce(SinkContract):
-    """Objects that are simply put."""
-
-    sink_type = S3Sink
-    config = {"url": "file://{folder}/archive", "guarantee": "at-least-once", "compression": "zstd"}

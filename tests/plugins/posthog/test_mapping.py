@@ -318,10 +318,12 @@ def test_correlations_of_one_type_are_numbered(event, posthog):
         {"type": "Subject", "id": "Maths"},
         {"type": "Subject", "id": "Science"},
         {"type": "", "id": "x"},
+        {"type": "subject", "id": "Arts"},
     ]
     properties = posthog(event("INTERACT", {"context.cdata": cdata}))["properties"]
     assert properties["cdata_subject"] == "Maths"
     assert properties["cdata_subject_2"] == "Science"
+    assert properties["cdata_subject_3"] == "Arts"
 
 
 def test_neither_our_address_nor_our_host_becomes_the_users(event, posthog):

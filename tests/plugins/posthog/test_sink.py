@@ -312,6 +312,16 @@ def test_a_missing_package_is_told_in_one_sentence(make_sink, monkeypatch):
         make_sink().__enter__()
 
 
+def test_an_old_package_is_told_in_one_sentence(make_sink, capture, monkeypatch):
+    import sys
+
+    from bridge.errors import PluginError
+
+    monkeypatch.setitem(sys.modules, "posthog.capture_mode", None)
+    with pytest.raises(PluginError, match="newer posthog package"):
+        make_sink(host=capture.url, transport="sdk").__enter__()
+
+
 def test_faults_in_any_order_lose_nothing(open_sink, capture, server_module, event, batch_of):
     """A host that repeats what was not acknowledged ends with every event stored, each once."""
     chance = random.Random(11)

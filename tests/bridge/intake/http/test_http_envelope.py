@@ -16,7 +16,11 @@ from bridge.testing import encode, make_event
 NOW = 1_795_248_000_123
 ISO = "2026-11-21T08:00:00.123Z"
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -55,8 +59,10 @@ def test_the_batch_is_known_by_its_msgid_or_its_mid(envelope, identifier):
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{}", b"[]", b"null", b"7", b'"text"', b"{", b'{"events":null}', b'{"events":{}}', b'{"events":[}',
-        b'{"events":[{"a":NaN}]}', b'{"events":[]} {"events":[]}', b'{"events":[{"a":"\\x"}]}', b"\xff\xfe{\x00}\x00",
+        b"", b"{}", b"[]", b"null", b"7", b'"text"', b"{", b'{"events":null}', b'{"events":{}}',
+        b'{"events":[}',
+        b'{"events":[{"a":NaN}]}', b'{"events":[]} {"events":[]}', b'{"events":[{"a":"\\x"}]}',
+        b"\xff\xfe{\x00}\x00",
         b"<html>", b'{"events":[{"a":"\\ud800"}}', b"\x00",
     ],
 )  # fmt: skip
@@ -88,6 +94,10 @@ def test_half_an_emoji_spoils_its_own_event_and_not_the_batch():
     found = open_envelope(b'{"events":[' + b",".join([good, bad, pair, good]) + b'],"mid":"x"}', 10)
     assert found.events == [good, bad, pair, good]
     assert found.id == "x"
+
+
+def test_surrogates_without_end_are_refused_before_they_cost_time():
+    assert refused(b'{"events":["' + rb"\ud800" * 100_000 + b'"]}').status == 400
 
 
 def test_bytes_that_are_not_utf_8_spoil_their_own_event_and_not_the_batch():
@@ -153,7 +163,8 @@ def test_events_of_other_channels_are_told_apart():
     "event",
     [
         b"{}", b"null", b"[]", b'{"context":null}', b'{"context":{}}', b'{"context":{"channel":null}}',
-        b'{"context":{"channel":"in.own"},"context":{"channel":"other"}}', b'{"context":{"channel":" in.own"}}',
+        b'{"context":{"channel":"in.own"},"context":{"channel":"other"}}',
+        b'{"context":{"channel":" in.own"}}',
         b'[{"context":{"channel":"in.own"}}]', b'{"events":[{"context":{"channel":"in.own"}}]}',
     ],
 )  # fmt: skip

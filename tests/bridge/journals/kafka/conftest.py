@@ -11,8 +11,6 @@ import pytest
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
-from confluent_kafka.admin import AdminClient  # noqa: E402
-
 from bridge.journals.base import JournalContext  # noqa: E402
 from bridge.journals.kafka import KafkaJournal, KafkaJournalConfig  # noqa: E402
 
@@ -57,11 +55,14 @@ class MockCluster:
         self._cluster = self._library.rd_kafka_mock_cluster_new(self._client, 1)
         self.brokers = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         self._do("group_initial_rebalance_delay_ms", 0)
-        self._do("set_group_consumer_session_timeout_ms", 3_000)
+        self.forget_the_dead_after(3_000)
         self._do("set_group_consumer_heartbeat_interval_ms", 100)
 
     def _do(self, name, *arguments):
         return getattr(self._library, f"rd_kafka_mock_{name}")(self._cluster, *arguments)
+
+    def forget_the_dead_after(self, milliseconds):
+        self._do("set_group_consumer_session_timeout_ms", milliseconds)
 
     def topic(self, name, partitions):
         assert self._do("topic_create", name.encode(), partitions, 1) == 0
@@ -118,7 +119,9 @@ def make_raw():
 @pytest.fixture
 def produce(cluster):
     """Write values to a partition, or spread them."""
-    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.brokers, "linger.ms": 1, "log_level": 0})
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": cluster.brokers, "linger.ms": 1, "log_level": 0}
+    )
 
     def write(topic, values, partition=None, partitions=1, **fields):
         for number, value in enumerate(values):
@@ -180,7 +183,9 @@ class Patience:
         pages = []
         ends = time.monotonic() + seconds
         while not true(pages):
-            assert time.monotonic() < ends, f"waited for {seconds} s, got {[(p.stream, p.start, p.end) for p in pages]}"
+            assert time.monotonic() < ends, (
+                f"waited for {seconds} s, got {[(p.stream, p.start, p.end) for p in pages]}"
+            )
             for reader in readers:
                 page = reader.read(0.02)
                 if page is not None:
@@ -200,32 +205,34 @@ def patience():
     return Patience()
 
 
-@pytest.fixture
-def admin(cluster):
-    return AdminClient({"bootstrap.servers": cluster.brokers, "log_level": 0})
+def outsider(brokers, group):
+    settings = {"bootstrap.servers": brokers, "group.id": group, "enable.auto.commit": False, "log_level": 0}
+    return confluent_kafka.Consumer(settings)
 
 
 @pytest.fixture
-def commit_for(admin):
+def commit_for(cluster):
     """Commit an offset for a group without members."""
 
     def commit(group, offset, topic="t", partition=0):
-        place = confluent_kafka.TopicPartition(topic, partition, offset)
-        request = confluent_kafka.ConsumerGroupTopicPartitions(group, [place])
-        (future,) = admin.alter_consumer_group_offsets([request]).values()
-        assert future.result(10).topic_partitions[0].error is None
+        consumer = outsider(cluster.brokers, group)
+        consumer.commit(
+            offsets=[confluent_kafka.TopicPartition(topic, partition, offset)], asynchronous=False
+        )
+        consumer.close()
 
     return commit
 
 
 @pytest.fixture
-def committed(admin):
+def committed(cluster):
     """What a group has committed, by partition number."""
 
     def look(group, topic="t", partitions=1):
+        consumer = outsider(cluster.brokers, group)
         asked = [confluent_kafka.TopicPartition(topic, number) for number in range(partitions)]
-        request = confluent_kafka.ConsumerGroupTopicPartitions(group, asked)
-        (future,) = admin.list_consumer_group_offsets([request]).values()
-        return {tp.partition: tp.offset for tp in future.result(10).topic_partitions if tp.offset >= 0}
+        found = consumer.committed(asked, timeout=10)
+        consumer.close()
+        return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
 
     return look
