@@ -30,8 +30,11 @@ COMMANDS = {
     "cursors": ("bridge.cli.cursors", "Show or move the places that sinks have reached in the journal."),
     "plugins": ("bridge.cli.plugins", "List the plugins, where they come from and what they offer."),
     "verify": ("bridge.cli.verify", "Prove from a destination alone that nothing is missing there."),
-    "token": ("bridge.cli.token", "Make and inspect tokens for the HTTP intake."),
-    "new": ("bridge.cli.new", "Begin a plugin of your own: a project whose tests pass."),
+    "token": (
+        "bridge.cli.token",
+        "Make API keys and JSON Web Tokens for the HTTP intake, and look into them.",
+    ),
+    "new": ("bridge.cli.new", "Begin a plugin: a project whose tests pass."),
     "schema": ("bridge.cli.schema", "Print the JSON Schema of the configuration, for editors and CI."),
 }
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import click
 
 from bridge.cli.background import BackgroundImport, report_files
+from bridge.cli.intakes import Intakes
 from bridge.cli.live import screen_for, summarise
 from bridge.cli.output import counted, say
 from bridge.deadletters import REJECTS, Filter
@@ -98,6 +99,7 @@ class Run:
         self._import = (
             BackgroundImport(host, self._supervisor.journal, imports, patient=True) if imports else None
         )
+        self._intakes = Intakes(host.settings, self._supervisor)
         self._started = time.monotonic()
         self._quiet_since: float | None = None
         self._stopped = self._told = self._complained = False
@@ -113,6 +115,8 @@ class Run:
         with ExitStack() as stack, Signals() as signals:
             self._serve(stack)
             self._supervisor.start()
+            stack.callback(self._stop)
+            self._intakes.start()
             if self._import:
                 self._import.start()
             outcome = self._watch_and_tell(signals)
@@ -164,6 +168,7 @@ class Run:
     def _stop(self) -> None:
         if not self._stopped:
             self._stopped = True
+            self._intakes.close()
             if self._import:
                 self._import.stop()
             self._supervisor.stop()

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from bridge.configuration.intake_folder import FolderIntakeSettings
 from bridge.secrets import Secret
 
 __all__ = ["ApiKey", "HttpIntakeSettings", "HttpLimits", "IntakeSettings", "Issuer", "is_loopback"]
@@ -180,4 +181,7 @@ class IntakeSettings(Table):
 
     http: HttpIntakeSettings = Field(
         default=HttpIntakeSettings(), description="A telemetry service as Sunbird's."
+    )
+    folder: FolderIntakeSettings = Field(
+        default=FolderIntakeSettings(), description="Files that people put into a folder."
     )

@@ -29,6 +29,8 @@ __all__ = ["parts"]
 
 BLOCK = 64 * 1024
 MOST_CONTENTS = 2 * 1024 * 1024  # bytes of the table of contents: about 25,000 entries named as the app does
+END, END_SIZE, COUNT_AT = b"PK\x05\x06", 22, 10  # the record at the end, and its number of entries
+MOST_COMMENT, UNCOUNTED = 0xFFFF, 0xFFFF
 ENCRYPTED = 0x1
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ZIP_DAMAGE = (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error)
@@ -119,6 +121,9 @@ def parts(path: Path, report: FileReport) -> Iterator[Part]:
     with _Modest(io.FileIO(path)) as file, _opened(file) as archive:
         if sum(entry.compress_size for entry in archive.infolist()) > path.stat().st_size:
             raise BridgeError("its entries overlap, as those of zip bombs do")
+        found, promised = len(archive.infolist()), _promised(file)
+        if promised not in {found, UNCOUNTED}:
+            report.fail(f"damaged: its table of contents has {found:,} of {promised:,} entries")
         yield from _Archive(archive, report).parts()
 
 
@@ -127,6 +132,15 @@ def _opened(file: _Modest) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except ZIP_DAMAGE as error:
         raise BridgeError(f"a zip archive that is damaged or cut off ({reason_of(error)})") from None
+
+
+def _promised(file: _Modest) -> int:
+    """How many entries there should be, which `zipfile` does not look at."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - END_SIZE - MOST_COMMENT))
+    tail = file.read()
+    at = tail.rfind(END) + COUNT_AT
+    return int.from_bytes(tail[at : at + 2], "little")
 
 
 def _require_readable(entry: zipfile.ZipInfo) -> None:

@@ -93,7 +93,9 @@ class Connection(asyncio.BufferedProtocol):
         self._peer = str(peer[0]) if peer else ""
         self._expect(self._host.limits.receive)
         if not self._host.opened(self):
-            self._refuse(Refused(UNAVAILABLE, "too many connections; try again soon", after=1))
+            self._lingering = True
+            self._send(self._refusal(Refused(UNAVAILABLE, "too many connections; try again soon", after=1)))
+            self._transport.close()  # nobody would end it later
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
         """As asyncio calls it."""
@@ -236,6 +238,10 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.resume_reading()
         data, self._held = self._held, b""
         self._take(data)
+        self._follow()
+
+    def _follow(self) -> None:
+        """End our side too, once a client that ended its own has its answers."""
         if self._ended and not (self._settling or self._lingering):
             self._linger()
 

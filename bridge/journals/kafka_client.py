@@ -46,7 +46,7 @@ CONSUMER = {
 CONSUMER_SIZES = {
     "queued.max.messages.kbytes": "4096",
     "queued.min.messages": "1000",
-    "fetch.queue.backoff.ms": "100",
+    "fetch.queue.backoff.ms": "10",
     "fetch.max.bytes": "4194304",
 }
 PRODUCER = {"acks": "all", "enable.idempotence": "true"}

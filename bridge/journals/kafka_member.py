@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
     from bridge.journals.kafka_commits import Key
+    from bridge.journals.kafka_watch import Watch
 
 __all__ = ["Member"]
 
@@ -45,11 +46,13 @@ class Member(Reader):
         topics: Sequence[str],
         connect: Callable[..., Consumer],
         prepare: Callable[[], None],
+        watch: Watch,
         patience: float,
         clock: Callable[[], float],
     ) -> None:
         """`connect(error_cb=…, on_commit=…)` makes a consumer; `prepare` gives a new group its start.
 
+        `watch` knows what partitions hold;
         `patience` is how many seconds of silence the group takes before it gives a member up.
         """
         self._name = name
@@ -58,7 +61,8 @@ class Member(Reader):
         self._prepare = prepare
         self._clock = clock
         self._troubles = Troubles(name, clock)
-        self._places = Places(name)
+        self._watch = watch
+        self._places = Places(name, watch)
         self._pager = Pager()
         self._revoked: set[Key] = set()
         self._subscribed = self._paused = False

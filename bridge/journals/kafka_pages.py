@@ -64,6 +64,11 @@ class Pager:
         self._loose = 0
 
     @property
+    def ready(self) -> bool:
+        """Whether a page can be taken."""
+        return bool(self._ready)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing at all is kept."""
         return not self._ready and not self._growing

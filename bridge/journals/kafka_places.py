@@ -68,8 +68,9 @@ class Place:
 class Places:
     """The partitions of one consumer. `missed` counts records that were deleted before they were read."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, watch: Watch) -> None:
         self._name = name
+        self._watch = watch
         self._places: dict[Key, Place] = {}
         self._streams: dict[str, Key] = {}
         self._restarts: dict[Key, int] = {}
@@ -122,11 +123,9 @@ class Places:
     ) -> list[TopicPartition]:
         """Take new partitions in; returns them with the offsets to begin at."""
         self.assigned = True
-        placed: list[TopicPartition] = []
-        for tp in _committed(self._name, consumer, partitions):
-            # Callbacks must not take long: after one question without an answer no more is asked.
-            ask = not placed or placed[-1].offset != OFFSET_BEGINNING
-            placed.append(self._located(consumer, tp, ask=ask))
+        found = _committed(self._name, consumer, partitions)
+        begins = self._beginnings([(tp.topic, tp.partition) for tp in found if _is_new(tp)])
+        placed = [self._located(tp, begins) for tp in found]
         for tp in placed:
             key, stream = (tp.topic, tp.partition), stream_name(tp.topic, tp.partition)
             self._places[key] = Place(stream, tp.offset if tp.offset >= 0 else None)
@@ -157,7 +156,7 @@ class Places:
             self._name, place.stream, high, place.position, low,
         )  # fmt: skip
 
-    def lag(self, consumer: Consumer, watch: Watch, now_ms: float) -> Lag:
+    def lag(self, consumer: Consumer, now_ms: float) -> Lag:
         """Records behind the ends of the partitions, and the age of the place that is furthest behind."""
         records, worst = 0, 0.0
         ages: list[float] = []
@@ -165,38 +164,39 @@ class Places:
         for key, place in self._places.items():
             if place.position is None:
                 continue
-            high = max(consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1], watch.high(key))
+            high = max(
+                consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1], self._watch.high(key)
+            )
             behind = 0 if place.end is not None and high <= place.end else max(0, high - place.position)
             records += behind
             known = known or high >= 0
             if behind and place.stamp is not None:
                 ages.append(max(0.0, (now_ms - place.stamp) / 1000))
-                worst = max(worst, ages[-1] / (watch.retention(key[0]) or float("inf")))
+                worst = max(worst, ages[-1] / (self._watch.retention(key[0]) or float("inf")))
         if not known:
             return Lag()
         return Lag(records=records, seconds=max(ages, default=None if records else 0.0), of_retention=worst)
 
-    def _located(self, consumer: Consumer, tp: TopicPartition, *, ask: bool) -> TopicPartition:
+    def _located(self, tp: TopicPartition, begins: Mapping[Key, int]) -> TopicPartition:
         """Where to begin: at what is committed, or where nothing is, with the oldest record."""
-        restart = self._restarts.pop((tp.topic, tp.partition), None)
-        if restart is not None:
-            return TopicPartition(tp.topic, tp.partition, restart)
-        if tp.error is not None or tp.offset == OFFSET_STORED:
-            return TopicPartition(tp.topic, tp.partition, OFFSET_STORED)
-        if tp.offset >= 0:
-            return TopicPartition(tp.topic, tp.partition, tp.offset)
-        low = self._low(consumer, tp) if ask else OFFSET_BEGINNING
-        return TopicPartition(tp.topic, tp.partition, low)
+        key = (tp.topic, tp.partition)
+        if key in self._restarts:
+            return TopicPartition(*key, self._restarts.pop(key))
+        if _is_new(tp):
+            return TopicPartition(*key, begins.get(key, OFFSET_BEGINNING))
+        return TopicPartition(*key, OFFSET_STORED if tp.error is not None else tp.offset)
 
-    def _low(self, consumer: Consumer, tp: TopicPartition) -> int:
+    def _beginnings(self, keys: Sequence[Key]) -> dict[Key, int]:
         try:
-            place = TopicPartition(tp.topic, tp.partition)
-            return consumer.get_watermark_offsets(place, ASK_SECONDS)[0]
+            return {key: low for key, (low, _) in self._watch.span(keys).items()}
         except KafkaException as error:
-            log.info(
-                "%s: %s: its beginning is not known yet (%s)", self._name, tp.topic, sentence(cause(error))
-            )
-            return OFFSET_BEGINNING
+            log.info("%s: where partitions begin is not known yet (%s)", self._name, sentence(cause(error)))
+            return {}
+
+
+def _is_new(tp: TopicPartition) -> bool:
+    """Whether the group has no cursor in this partition, as far as the brokers say."""
+    return tp.error is None and tp.offset < 0 and tp.offset != OFFSET_STORED
 
 
 def _committed(

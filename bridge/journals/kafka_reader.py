@@ -51,9 +51,8 @@ class KafkaReader(Member):
         patience: float = 45.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """As `Member`; `watch` knows the ends of partitions that are not being read."""
-        super().__init__(name, topics, connect, prepare, patience, clock)
-        self._watch = watch
+        """As `Member`."""
+        super().__init__(name, topics, connect, prepare, watch, patience, clock)
         self._full_since: float | None = None
         self._lag, self._lag_at = Lag(), -LAG_EVERY
 
@@ -106,17 +105,15 @@ class KafkaReader(Member):
 
     def at_end(self) -> bool:
         """Whether every record of the partitions that are ours, up to this moment, has been read."""
-        if self._consumer is None or not self._places.assigned or not self._pager.empty:
+        ends = {key: place.end for key, place in self._places.items()}
+        if not self._places.assigned or not self._pager.empty or None in ends.values():
             return False
         try:
-            return all(
-                place.end is not None
-                and self._consumer.get_watermark_offsets(TopicPartition(*key), 5.0)[1] <= place.end
-                for key, place in self._places.items()
-            )
+            highs = self._watch.span(self._places.keys())
         except KafkaException as error:
             self._troubles.tell(cause(error))
             return False
+        return all(highs[key][1] <= (end or 0) for key, end in ends.items())
 
     def lag(self) -> Lag:
         """Records not read yet in the partitions that are ours; looked at once a second."""
@@ -124,7 +121,7 @@ class KafkaReader(Member):
         if now - self._lag_at >= LAG_EVERY and self._consumer is not None:
             self._lag_at = now
             self._watch.tick(self._name, self._places.keys())
-            self._lag = self._places.lag(self._consumer, self._watch, time.time() * 1000)
+            self._lag = self._places.lag(self._consumer, time.time() * 1000)
         return self._lag
 
     def close(self) -> None:
@@ -149,13 +146,16 @@ class KafkaReader(Member):
             consumer.resume(self._places.partitions())
 
     def _fetch(self, timeout: float) -> None:
-        """Take what was fetched ahead; wait for one record if there is none."""
-        if self._take_in(CONSUME, 0.0):
-            return
-        if not self._pager.empty:
+        """Take what was fetched ahead until a page is full; wait for something if there is nothing."""
+        self._fill()
+        if self._pager.empty and timeout > 0 and self._take_in(1, timeout):
+            self._fill()
+        if not self._pager.ready:
             self._pager.flush()
-        elif timeout > 0 and self._take_in(1, timeout):
-            self._take_in(CONSUME, 0.0)
+
+    def _fill(self) -> None:
+        while not self._pager.ready and self._take_in(CONSUME, 0.0):
+            pass
 
     def _take_in(self, most: int, timeout: float) -> int:
         """Consume at most so many records into pages; returns how many things came."""
@@ -204,8 +204,7 @@ class KafkaReader(Member):
         if self._consumer is None or self._places.get(key) is None:
             return
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*key), 10.0)
-            self._go_on(key, low, high)
+            self._go_on(key, *self._watch.span([key])[key])
         except KafkaException as error:
             self._broke(cause(error))
 

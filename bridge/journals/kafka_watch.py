@@ -1,7 +1,8 @@
 """The ends of partitions and how long topics keep their records, asked for beside the pipelines.
 
 A pipeline that reads learns the ends with every answer; one that is paused learns nothing. One
-client asks for all of them, without anybody waiting for it.
+client asks for all of them, without anybody waiting for it. It also answers at once where that
+is needed: on a connection that fetches, a question waits until the fetch is answered.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from bridge.journals import kafka_codes as codes
 
@@ -40,7 +41,7 @@ class Watch:
     ) -> None:
         self._connect = connect
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock, self._client_lock = threading.Lock(), threading.Lock()
         self._admin: AdminClient | None = None
         self._held: dict[str, Collection[Key]] = {}
         self._ends: dict[Key, int] = {}
@@ -68,29 +69,45 @@ class Watch:
         finally:
             self._lock.release()
 
+    def span(self, keys: Collection[Key]) -> dict[Key, tuple[int, int]]:
+        """What the partitions hold now: the first offset and the one behind the last. KafkaException."""
+        lows = self._question(keys, codes.EARLIEST)
+        highs = self._question(keys, codes.LATEST)
+        ends = {tp: _in_time(future) for tp, future in highs.items()}
+        return {tp: (_in_time(future), ends[tp]) for tp, future in lows.items()}
+
+    def _question(self, keys: Collection[Key], spec: Any) -> dict[Key, Future[Any]]:
+        asked = {TopicPartition(*key): spec for key in keys}
+        answers = self._client().list_offsets(asked, request_timeout=ANSWER_SECONDS) if asked else {}
+        return {(tp.topic, tp.partition): future for tp, future in answers.items()}
+
+    def _client(self) -> AdminClient:
+        with self._client_lock:
+            if self._admin is None:
+                self._admin = self._connect()
+            return self._admin
+
     def forget(self, name: str) -> None:
         """`name` has ended; the last one takes the client with it."""
         with self._lock:
             self._held.pop(name, None)
             if not self._held:
-                self._admin = None
                 self._asked_ends, self._asked_topics = {}, {}
+                with self._client_lock:
+                    self._admin = None
 
     def _ask(self, now: float) -> None:
         keys = {key for held in self._held.values() for key in held}
         if not keys or now - self._ends_at < ENDS_EVERY:
             return
         self._ends_at = now
-        if self._admin is None:
-            self._admin = self._connect()
-        self._admin.poll(0)
-        latest = {TopicPartition(*key): codes.LATEST for key in keys}
-        asked = self._admin.list_offsets(latest, request_timeout=ANSWER_SECONDS)
-        self._asked_ends = {(tp.topic, tp.partition): future for tp, future in asked.items()}
+        admin = self._client()
+        admin.poll(0)
+        self._asked_ends = self._question(keys, codes.LATEST)
         if now - self._retention_at >= RETENTION_EVERY:
             self._retention_at = now
             topics = [codes.topic_resource(topic) for topic in {topic for topic, _ in keys}]
-            told = self._admin.describe_configs(topics, request_timeout=ANSWER_SECONDS)
+            told = admin.describe_configs(topics, request_timeout=ANSWER_SECONDS)
             self._asked_topics = {resource.name: future for resource, future in told.items()}
 
     def _harvest(self) -> None:
@@ -103,6 +120,13 @@ class Watch:
             if answer is not None:
                 kept = int(answer["retention.ms"].value) if "retention.ms" in answer else -1
                 self._retention[topic] = kept / 1000 if kept >= 0 else None
+
+
+def _in_time(future: Future[Any]) -> int:
+    try:
+        return int(future.result(ANSWER_SECONDS + 1).offset)
+    except TimeoutError:
+        raise KafkaException(KafkaError(codes.TIMED_OUT)) from None
 
 
 def _answer(future: Future[Any]) -> Any:

@@ -324,6 +324,17 @@ def test_a_half_closed_client_still_gets_its_answer(serve, batch, drain):
     assert drain(found).count(b"HTTP/1.1 200 ") == 3
 
 
+def test_a_client_too_many_is_sent_away_at_once(serve, drain, until):
+    running = serve(limits={"connections": 2})
+    first, second = running.connect(), running.connect()
+    until(lambda: running.intake.connections == 2)
+    assert drain(running.connect()).startswith(b"HTTP/1.1 503 ")
+    first.close()
+    until(lambda: running.intake.connections == 1)
+    assert running.get("/health").status == 200
+    second.close()
+
+
 def test_http_1_0_is_spoken_too(serve, batch, drain):
     running = serve()
     body = batch(make_event())
