@@ -34,6 +34,7 @@ BUFFER = 64 * 1024
 BACKLOG = 1024
 SWEEP = 0.25
 TELL = 60.0
+LEAVING = 64  # clients that are being sent away, beyond those that are served
 EVICTABLE = 1.0  # seconds after which an idle or dawdling client makes room for a new one
 DRAIN = 5.0
 
@@ -59,6 +60,7 @@ class HttpIntake:
         self._appender = Appender(journal, dead_letters)
         self.service = TelemetryService(settings, self._appender, Gate(settings, self._tokens))
         self._connections: dict[Connection, None] = {}
+        self._leaving: dict[Connection, None] = {}  # told that there is no room, in order of arrival
         self._loop: asyncio.AbstractEventLoop
         self._ended: asyncio.Event
         self._listening = threading.Event()
@@ -110,6 +112,9 @@ class HttpIntake:
         """See `http_connection.Host`."""
         full = len(self._connections) >= self.limits.connections
         if full and not self._make_room():
+            self._leaving[connection] = None
+            if len(self._leaving) > LEAVING:
+                next(iter(self._leaving)).abort()
             return False
         self._connections[connection] = None
         return True
@@ -117,6 +122,7 @@ class HttpIntake:
     def closed(self, connection: Connection) -> None:
         """See `http_connection.Host`."""
         self._connections.pop(connection, None)
+        self._leaving.pop(connection, None)
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -150,7 +156,7 @@ class HttpIntake:
         while True:
             await asyncio.sleep(SWEEP)
             now = self._loop.time()
-            for connection in [c for c in self._connections if c.deadline < now]:
+            for connection in [c for c in (*self._connections, *self._leaving) if c.deadline < now]:
                 connection.abort()
             if now - told >= TELL:
                 told = now
@@ -164,7 +170,7 @@ class HttpIntake:
             connection.shut()
         while self._connections and self._loop.time() < ends:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
-        for connection in list(self._connections):
+        for connection in (*self._connections, *self._leaving):
             connection.abort()
         await asyncio.sleep(0)  # aborted connections say goodbye in the next turn of the loop
         self.tally.tell()

@@ -59,7 +59,7 @@ class Host(Protocol):
         """What answers."""
 
     def opened(self, connection: Connection) -> bool:
-        """Hear of a new connection; False if there is no room for it."""
+        """Hear of a new connection; False if there is no room for it, and it shall say so and go."""
 
     def closed(self, connection: Connection) -> None:
         """Hear that one has ended."""
@@ -93,9 +93,7 @@ class Connection(asyncio.BufferedProtocol):
         self._peer = str(peer[0]) if peer else ""
         self._expect(self._host.limits.receive)
         if not self._host.opened(self):
-            self._lingering = True
-            self._send(self._refusal(Refused(UNAVAILABLE, "too many connections; try again soon", after=1)))
-            self._transport.close()  # nobody would end it later
+            self._refuse(Refused(UNAVAILABLE, "too many connections; try again soon", after=1))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
         """As asyncio calls it."""
