@@ -30,7 +30,7 @@ class SharedDecoder:
         self._pages: OrderedDict[Key, tuple[Decoded, int]] = OrderedDict()
         self._busy: set[Key] = set()
         self._size = 0
-        self._published = 0.0
+        self._published: dict[str, tuple[int, float]] = {}
         self._change = threading.Condition()
 
     def decode(self, page: Page, *, patient: bool = False) -> Decoded:
@@ -60,15 +60,20 @@ class SharedDecoder:
         while True:
             if key in self._pages:
                 return self._pages[key][0]
-            neighbours = patient and time.monotonic() - self._published < WAIT
+            neighbours = patient and self._is_coming(key)
             left = ends - time.monotonic()
             if left <= 0 or not (key in self._busy or neighbours):
                 return None
             self._change.wait(left)
 
+    def _is_coming(self, key: Key) -> bool:
+        """Whether a neighbour is reading this stream and has not passed this page."""
+        at, when = self._published.get(key[0], (0, 0.0))
+        return at <= key[1] and time.monotonic() - when < WAIT
+
     def _publish(self, key: Key, decoded: Decoded, size: int) -> None:
         with self._change:
-            self._published = time.monotonic()
+            self._published[key[0]] = (key[2], time.monotonic())
             if key not in self._pages:
                 self._pages[key] = (decoded, size)
                 self._size += size

@@ -9,6 +9,7 @@ It runs on one event loop in a thread of its own, beside the pipelines.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -98,7 +99,8 @@ class HttpIntake:
     def stop(self) -> None:
         """Take no more requests; those that have begun are answered. Returns at once."""
         if self._thread.is_alive() and not self.closing:
-            self._loop.call_soon_threadsafe(self._ended.set)
+            with contextlib.suppress(RuntimeError):  # it ended meanwhile
+                self._loop.call_soon_threadsafe(self._ended.set)
 
     def close(self) -> None:
         """Stop, and return once all is answered or five seconds are over."""
@@ -114,7 +116,7 @@ class HttpIntake:
         if full and not self._make_room():
             self._leaving[connection] = None
             if len(self._leaving) > LEAVING:
-                next(iter(self._leaving)).abort()
+                self._end(next(iter(self._leaving)))
             return False
         self._connections[connection] = None
         return True
@@ -181,7 +183,10 @@ class HttpIntake:
         slow = [c for c in self._connections if c.waiting and now - c.since >= EVICTABLE]
         if not slow:
             return False
-        victim = min(slow, key=lambda connection: connection.since)
-        self.closed(victim)
-        victim.abort()
+        self._end(min(slow, key=lambda connection: connection.since))
         return True
+
+    def _end(self, connection: Connection) -> None:
+        """Cut a connection off, and count it out at once: asyncio tells of it later."""
+        self.closed(connection)
+        connection.abort()

@@ -83,7 +83,9 @@ FAULTS = {
 @pytest.mark.parametrize(("bad", "told"), FAULTS.items())
 def test_a_bad_entry_is_named_and_the_others_are_imported(desk, make, bad, told):
     entries = make.entries(2)
-    report = desk.take(make.archive({"batch-0": entries["batch-0"], "bad": bad(make, 90), "batch-1": entries["batch-1"]}))
+    report = desk.take(
+        make.archive({"batch-0": entries["batch-0"], "bad": bad(make, 90), "batch-1": entries["batch-1"]})
+    )
     assert (report.accepted, report.rejected.total()) == (10, 0)
     assert desk.rows() == make.raws(range(10))
     assert report.problem == "1 of 4 entries with faults"
@@ -104,17 +106,17 @@ def corrupt(archive_bytes, name):
     ("change", "told"),
     [
         (lambda make, held: corrupt(held, "batch-1"), "batch-1: damaged or cut off"),
-        (lambda make, held: make.patched(held, "batch-1", flag=1), "batch-1: encrypted; have it packed without a password"),
-        (lambda make, held: make.patched(held, "batch-1", method=14), "batch-1: packed by a method that is not read here"),
-        (lambda make, held: make.patched(held, "batch-1", rename="../etc1"), "../etc1: a name that leads out of the archive"),
-        (lambda make, held: make.patched(held, "batch-1", rename="/batch1"), "/batch1: a name that leads out of the archive"),
-        (lambda make, held: make.patched(held, "batch-1", rename="C:batch"), "C:batch: a name that leads out of the archive"),
-        (lambda make, held: make.patched(held, "batch-1", rename="a\\..\\b1"), "a/../b1: a name that leads out of the archive"),
+        (lambda make, held: make.patched(held, "batch-1", flag=1), "batch-1: encrypted; have it packed without a password"),  # noqa: E501 - a table
+        (lambda make, held: make.patched(held, "batch-1", method=14), "batch-1: packed by a method that is not read here"),  # noqa: E501 - a table
+        (lambda make, held: make.patched(held, "batch-1", rename="../etc1"), "../etc1: a name that leads out of the archive"),  # noqa: E501 - a table
+        (lambda make, held: make.patched(held, "batch-1", rename="/batch1"), "/batch1: a name that leads out of the archive"),  # noqa: E501 - a table
+        (lambda make, held: make.patched(held, "batch-1", rename="C:batch"), "C:batch: a name that leads out of the archive"),  # noqa: E501 - a table
+        (lambda make, held: make.patched(held, "batch-1", rename="a\\..\\b1"), "a/../b1: a name that leads out of the archive"),  # noqa: E501 - a table
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_entry_that_the_zip_file_says_is_unfit_is_named(desk, make, change, told, method):
-    report = desk.take(change(make, make.archive(make.entries(3), False, method)))
+    report = desk.take(change(make, make.archive(make.entries(3), False, method)))  # noqa: FBT003 - the column says what it is
     assert report.accepted == 10
     assert len(report.faults) == 1
     assert report.faults[0].replace("\\", "/").startswith(told)
@@ -138,7 +140,10 @@ def test_a_name_is_never_a_place_on_this_machine(desk, make):
         (gzip.compress(b"PK\x03\x04archive"), "a zip archive; unpack it first"),
         (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7-Zip archive; unpack it first"),
         (b"\x00\x01", "not telemetry but binary data"),
-        (b'{"id":"sunbird.data.archive","ver":"1.0"}', "the manifest of an archive, in which there are no events"),
+        (
+            b'{"id":"sunbird.data.archive","ver":"1.0"}',
+            "the manifest of an archive, in which there are no events",
+        ),
     ],
 )
 def test_a_file_that_is_no_use_at_all_says_what_it_is(desk, content, told):
@@ -149,7 +154,9 @@ def test_a_file_that_is_no_use_at_all_says_what_it_is(desk, content, told):
 
 
 def test_a_zip_file_of_something_else_is_told_in_one_line(desk, make):
-    report = desk.take(make.archive({"word/document.xml": b"<w/>", "word/styles.xml": b"<w/>"}, manifest=False))
+    report = desk.take(
+        make.archive({"word/document.xml": b"<w/>", "word/styles.xml": b"<w/>"}, manifest=False)
+    )
     assert report.problem == "a zip archive without telemetry (its first entry is word/document.xml)"
     assert report.faults == []
 
@@ -190,7 +197,9 @@ def test_a_bomb_is_refused_by_its_ratio(desk, make):
     for bomb in (zeros, bytes(40 << 20), b'{"events":[' + b" " * (40 << 20)):
         report = desk.take(make.archive({"bomb": bomb} | make.entries(1)))
         assert report.accepted in {5, 0}
-        assert report.faults[0].startswith(("bomb: it expands more than 200 times", "bomb: not telemetry but binary"))
+        assert report.faults[0].startswith(
+            ("bomb: it expands more than 200 times", "bomb: not telemetry but binary")
+        )
     assert desk.rows() == make.raws(range(5))
 
 
@@ -204,13 +213,16 @@ def test_a_bomb_is_refused_by_its_size(desk, make, monkeypatch):
 
 def test_an_archive_may_expand_only_so_far_in_all(desk, make, monkeypatch):
     monkeypatch.setattr(archive_content.Budget.__init__, "__defaults__", (5_000,))
-    report = desk.take(make.archive(make.entries(10), False))
+    report = desk.take(make.archive(make.entries(10), False))  # noqa: FBT003 - the column says what it is
     assert 0 < report.accepted < 50
     assert "the archive is too large; unpack it and import the folder" in report.faults[0]
 
 
 def test_an_archive_of_too_many_entries_is_refused_before_they_are_listed(desk):
-    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"x"
+    entry = (
+        struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+        + b"x"
+    )
     table = entry * (archive.MOST_CONTENTS // len(entry) + 1)
     end = struct.pack("<4s4H2LH", END, 0, 0, 65_535, 65_535, len(table), 4, 0)
     report = desk.take(b"PK\x03\x04" + table + end)
@@ -261,7 +273,11 @@ def test_whichever_bit_is_flipped_no_event_is_changed_or_missed_without_a_word(
     make, new_desk, place, bit, stored, manifest
 ):
     method = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
-    whole = bytearray(make.archive(make.entries(3, size=2), make.manifest(make.entries(3), 2) if manifest else False, method))
+    whole = bytearray(
+        make.archive(
+            make.entries(3, size=2), make.manifest(make.entries(3), 2) if manifest else False, method
+        )
+    )
     whole[int(place * len(whole))] ^= 1 << bit
     desk = new_desk()
     with desk.state:

@@ -71,7 +71,14 @@ def test_a_name_with_signs_of_an_address_is_a_name(desk, make, place):
 
 def test_a_bad_row_is_named_and_the_others_are_imported(desk, make, place):
     rows = batches(make, range(3))
-    bad = [(rows[0][0][:-9], 5), (None, 5), (b"", 5), (7, 5), (b"no gzip", 5), (gzip.compress(b"PK\x03\x04"), 5)]
+    bad = [
+        (rows[0][0][:-9], 5),
+        (None, 5),
+        (b"", 5),
+        (7, 5),
+        (b"no gzip", 5),
+        (gzip.compress(b"PK\x03\x04"), 5),
+    ]
     bad.append((gzip.compress(bytes(40 << 20)), 5))
     flawed = [None, "", '{"eid": "LOG"}']
     report = desk.take(make.gsa(place, [*bad, *rows], [*flawed, make.raws([77])[0].decode()]))

@@ -68,7 +68,16 @@ def test_marks_tell_identities_and_not_bytes(make):
     event = make.event(1)
     spaced = json.dumps(event, indent=None, separators=(" ,", " : ")).encode()
     other = json.dumps(make.event(2)).encode()
-    decoded = decoder.batch([json.dumps(event).encode(), spaced, other, b'{"eid":"X","mid":"1"}', b'{"mid":"1", "eid":"X"}', b"{}"])
+    decoded = decoder.batch(
+        [
+            json.dumps(event).encode(),
+            spaced,
+            other,
+            b'{"eid":"X","mid":"1"}',
+            b'{"mid":"1", "eid":"X"}',
+            b"{}",
+        ]
+    )
     first, second, third = ledger.marks_of(decoded.events)
     assert first == second != third
     refused = [ledger.mark_of(invalid) for invalid in decoded.invalid]
