@@ -64,8 +64,11 @@ class Supervisor:
         self.journal = open_journal(settings, registry, state)
         self._notify = notify
         validation = settings.validation
-        decoder = SharedDecoder(Decoder(Level(validation.level), validation.max_event_bytes))
-        parts = Parts(settings, decoder, self.dead_letters, notify, until_idle=until_idle)
+        decoder = SharedDecoder(
+            Decoder(Level(validation.level), validation.max_event_bytes), self.journal.shared_bytes
+        )
+        letters = self.journal.dead_letters() or self.dead_letters
+        parts = Parts(settings, decoder, letters, notify, until_idle=until_idle)
         self.pipelines: list[Pipeline] = [rejects_pipeline(parts, self.journal)]
         for name, sink in settings.enabled.items():
             if only is None or name in only:

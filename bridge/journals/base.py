@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
+    from bridge.deadletters import DeadLetters
     from bridge.state import State
 
 __all__ = ["Journal", "JournalConfig", "JournalContext", "JournalFullError", "Lag", "Page", "Reader", "Start"]
@@ -143,11 +144,15 @@ class JournalContext:
 
 
 class Journal(ABC):
-    """A journal type. Subclass, set `name` and `config_type`; register it through `bridge_journals`."""
+    """A journal type. Subclass, set `name` and `config_type`; register it through `bridge_journals`.
+
+    `shared_bytes` is how much of it, decoded, the pipelines of one process keep for each other.
+    """
 
     name: ClassVar[str]
     config_type: ClassVar[type[JournalConfig]] = JournalConfig
     api_version: ClassVar[int] = 1
+    shared_bytes: ClassVar[int] = 3 * 1024 * 1024
 
     def __init__(self, config: JournalConfig, context: JournalContext) -> None:
         self.config = config
@@ -175,6 +180,10 @@ class Journal(ABC):
         which is what this base does.
         """
         raise BridgeError(f"a {self.name} journal keeps its cursors elsewhere; move them with its own tools")
+
+    def dead_letters(self) -> DeadLetters | None:
+        """Where dead letters go, if that is this journal's business; None leaves them to the state file."""
+        return None
 
     def check(self) -> str:
         """Say in one line what was found; raise `BridgeError` if the journal cannot be read."""
