@@ -23,6 +23,7 @@ test: $(VENV)/.test lint
 
 test-real: $(VENV)/.test
 	$(PY) -m pytest -q -m real tests/real
+	BRIDGE_PROOF=1 $(PY) -m pytest -q -s tests/proof
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
@@ -30,10 +31,11 @@ lint: $(VENV)/.test
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.test
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks.decode
+	$(PY) -m benchmarks.flow
 
 proof: $(VENV)/.test
-	BRIDGE_PROOF=1 $(PY) -m pytest -q -m "not real" tests/proof tests/plugins/s3
+	BRIDGE_PROOF=1 $(PY) -m pytest -q -s -m "not real" tests/proof tests/plugins/s3
 
 $(VENV)/.run: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Sunbird Bridge needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }

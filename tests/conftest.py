@@ -28,3 +28,8 @@ def pytest_runtest_makereport():
         (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
     ]
     return report
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Binary values, such as gzip with its time, name no test: processes that share a run must agree."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None

@@ -41,10 +41,10 @@ class _Database:
 
     def parts(self) -> Iterator[Part]:
         tables = self._tables()
-        self._check()
-        self._report.parts = sum(self._count(table) for table in tables)
-        if not self._report.parts and not self._report.failure:
-            raise BridgeError("a .gsa file without telemetry: its tables are empty")
+        if self._sound():  # in a damaged one pages can lead to each other, and counting need not end
+            self._report.parts = sum(self._count(table) for table in tables)
+            if not self._report.parts:
+                raise BridgeError("a .gsa file without telemetry: its tables are empty")
         if BATCHES in tables:
             yield from self._batches()
         if EVENTS in tables:
@@ -91,8 +91,12 @@ class _Database:
                 yield place, *row
 
     def _rowids(self, table: str) -> Iterator[int]:
+        last = None
         try:
-            for (rowid,) in self._connection.execute(f"SELECT rowid FROM {table} ORDER BY rowid"):  # noqa: S608 - constants
+            for (rowid,) in self._connection.execute(f"SELECT rowid FROM {table} ORDER BY rowid"):  # noqa: S608 - a constant
+                if not isinstance(rowid, int) or (last is not None and rowid <= last):  # going round in circles
+                    raise sqlite3.DatabaseError("rows out of order")
+                last = rowid
                 yield rowid
         except SQLITE_DAMAGE as error:
             self._report.fail(f"the rest of {table} cannot be read ({error})")
@@ -123,7 +127,7 @@ class _Database:
             raise BridgeError(f"an SQLite file that is damaged or cut off ({error})") from None
         return [name.decode("utf-8", "replace") for name in names]
 
-    def _check(self) -> None:
+    def _sound(self) -> bool:
         """Have SQLite look at every page, since rows of a damaged table can be gone without a trace."""
         try:
             verdict = b"; ".join(verdict for (verdict,) in self._connection.execute("PRAGMA quick_check(1)"))
@@ -132,6 +136,7 @@ class _Database:
         if verdict != b"ok":
             text = " ".join(verdict.decode("utf-8", "replace").split())
             self._report.fail(f"damaged, so that events may be missing ({text})")
+        return verdict == b"ok"
 
     def _count(self, table: str) -> int:
         try:

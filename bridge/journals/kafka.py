@@ -130,7 +130,7 @@ class KafkaJournal(Journal):
                 f"journal.topics: there is no topic {', '.join(missing or self.config.read_topics)}"
             )
         topics = ", ".join(f"{topic} ({count} partitions)" for topic, count in sorted(counts.items()))
-        return f"{brokers} brokers; {topics}"
+        return f"{brokers} {'broker' if brokers == 1 else 'brokers'}; {topics}"
 
     def __exit__(self, *exc_info: object) -> None:
         """Let go of the producer, if anything was written."""

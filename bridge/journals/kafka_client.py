@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bridge.journals.kafka_config import KafkaJournalConfig, KafkaSecurity
 
-__all__ = ["Clients", "Troubles", "cause", "sentence"]
+__all__ = ["Clients", "Troubles", "cause", "named", "sentence"]
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,14 @@ def cause(error: KafkaException) -> KafkaError:
     """The error inside an exception of the client."""
     inner = error.args[0] if error.args else None
     return inner if isinstance(inner, KafkaError) else KafkaError(codes.FAIL, str(error))
+
+
+def named(error: KafkaError) -> KafkaError:
+    """A fatal error by its own code, which the client gives in words only."""
+    for code in (KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID):
+        if error.code() == codes.FATAL and KafkaError(code).str() in error.str():
+            return KafkaError(code)
+    return error
 
 
 def sentence(error: KafkaError) -> str:

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from bridge.errors import BridgeError
 from bridge.journals import kafka_codes as codes
 from bridge.journals.base import Reader
-from bridge.journals.kafka_client import Troubles, cause, sentence
+from bridge.journals.kafka_client import Troubles, cause, named, sentence
 from bridge.journals.kafka_commits import Commits
 from bridge.journals.kafka_pages import Pager
 from bridge.journals.kafka_places import Places
@@ -178,6 +178,7 @@ class Member(Reader):
 
     def _broke(self, error: KafkaError, *, wait: bool = True) -> None:
         """This consumer is of no use any more: let go of everything and begin again with another."""
+        error = named(error)
         self._troubles.tell(error)
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise BridgeError(f"{self._name}: {sentence(error)}; give each process its own")

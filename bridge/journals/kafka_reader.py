@@ -194,7 +194,7 @@ class KafkaReader(Member):
             self._troubles.over()
         elif error.code() == codes.AUTO_OFFSET_RESET:
             self._recover(key)
-        elif error.fatal():
+        elif error.code() == codes.FATAL:
             self._broke(error)
         else:
             self._troubles.tell(error)

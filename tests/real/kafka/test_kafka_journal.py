@@ -260,3 +260,28 @@ def test_a_topic_that_is_not_there_is_told(open_reader, until):
     reader = open_reader("sunbird-nowhere", options={"allow.auto.create.topics": False})
     until(lambda _: "a topic does not exist" in reader.trouble, reader)
     assert not reader.at_end()
+
+
+def test_of_two_processes_with_one_static_id_the_older_ends(make_topic, produce, open_reader, take, until):
+    topic = make_topic(2)
+    produce(topic, values_of(10), partitions=2)
+    first = open_reader(topic, instance=topic, static_id="same")
+    take(first, 10)
+    second = open_reader(topic, instance=topic, static_id="same")
+    with pytest.raises(BridgeError, match="another process has the same static_id"):
+        until(lambda _: False, first, second)
+
+
+def test_a_new_process_waits_for_the_last_one_with_its_static_id(
+    make_topic, produce, open_reader, take, until, monkeypatch
+):
+    monkeypatch.setattr("bridge.journals.kafka_member.REOPEN_AFTER", 0.5)
+    topic = make_topic(2)
+    produce(topic, values_of(10), partitions=2)
+    first = open_reader(topic, instance=topic, static_id="same", group_protocol="consumer")
+    take(first, 10, commit=True)
+    second = open_reader(topic, instance=topic, static_id="same", group_protocol="consumer")
+    until(lambda _: "still in the group" in second.trouble, first, second)
+    first.close()
+    produce(topic, values_of(1, first=10))
+    assert take(second, 1)[0] == values_of(1, first=10)

@@ -91,7 +91,7 @@ def test_a_journal_of_several_topics_says_which_key_is_missing(make_journal, mak
 
 
 def test_a_check_names_what_was_found_and_what_is_missing(cluster, journal, make_journal):
-    assert journal.check() == "1 brokers; t (4 partitions)"
+    assert journal.check() == "1 broker; t (4 partitions)"
     with pytest.raises(BridgeError, match="there is no topic nowhere"):
         make_journal("t", "nowhere").check()
 
