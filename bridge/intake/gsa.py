@@ -7,6 +7,7 @@ Rows are fetched one by one, so that one that cannot be read keeps back no other
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -91,10 +92,10 @@ class _Database:
                 yield place, *row
 
     def _rowids(self, table: str) -> Iterator[int]:
-        last = None
+        last = -math.inf
         try:
             for (rowid,) in self._connection.execute(f"SELECT rowid FROM {table} ORDER BY rowid"):  # noqa: S608 - a constant
-                if not isinstance(rowid, int) or (last is not None and rowid <= last):  # going round in circles
+                if not isinstance(rowid, int) or rowid <= last:  # going round in circles
                     raise sqlite3.DatabaseError("rows out of order")
                 last = rowid
                 yield rowid

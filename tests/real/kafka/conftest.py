@@ -249,7 +249,7 @@ def committed(address):
 def until():
     """Read until something is the case; returns the pages that came."""
 
-    def wait(true, *readers, seconds=40.0, commit=False):
+    def wait(true, *readers, seconds=90.0, commit=False):
         pages = []
         ends = time.monotonic() + seconds
         while not true(pages):
