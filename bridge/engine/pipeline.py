@@ -236,6 +236,7 @@ class Pipeline:
         ends = time.monotonic() + seconds
         while not self._stopping.is_set() and (left := ends - time.monotonic()) > 0:
             self._reader.idle()
+            self._show()
             self._stopping.wait(min(left, IDLE_EVERY))
         return self._stopping.is_set()
 
