@@ -131,7 +131,8 @@ def _opened(file: _Modest) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except ZIP_DAMAGE as error:
-        raise BridgeError(f"a zip archive that is damaged or cut off ({reason_of(error)})") from None
+        reason = reason_of(error).replace("File is not a zip file", "its end is missing")
+        raise BridgeError(f"a zip archive that is damaged or cut off ({reason})") from None
 
 
 def _promised(file: _Modest) -> int:

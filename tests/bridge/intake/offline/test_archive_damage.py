@@ -134,7 +134,7 @@ def test_a_name_is_never_a_place_on_this_machine(desk, make):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"PK\x03\x04archive", "a zip archive that is damaged or cut off (File is not a zip file)"),
+        (b"PK\x03\x04archive", "a zip archive that is damaged or cut off (its end is missing)"),
         (END + bytes(18), "a zip archive with nothing in it"),
         (b"\x1f\xef\xbf\xbd\x08\x00", "beyond repair"),
         (gzip.compress(b"PK\x03\x04archive"), "a zip archive; unpack it first"),
