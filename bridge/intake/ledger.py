@@ -116,7 +116,7 @@ def units(records: Iterable[bytes]) -> Iterator[Unit]:
     page: list[bytes] = []
     size = 0
     for record in records:
-        msgid = _msgid(record)
+        msgid = _msgid(record) if b'"msgid"' in record else b""
         if page and (msgid or len(page) == PAGE_EVENTS or size + len(record) > PAGE_BYTES):
             yield Unit(_key(b"page", page[0]), page, size)
             page, size = [], 0
@@ -131,8 +131,6 @@ def units(records: Iterable[bytes]) -> Iterator[Unit]:
 
 def _msgid(record: bytes) -> bytes:
     """The id of a batch; empty if it has none or is none."""
-    if b'"msgid"' not in record:
-        return b""
     try:
         batch = _batch(record)
     except REFUSED:

@@ -239,6 +239,16 @@ def test_entries_that_share_their_bytes_are_refused(desk, make):
     assert report.problem == "its entries overlap, as those of zip bombs do"
 
 
+def test_entries_that_have_gone_from_the_table_of_contents_are_told(desk, make):
+    held = bytearray(make.archive(make.entries(3), manifest=False))
+    first = held.index(b"PK\x01\x02")
+    length = held.index(b"PK\x01\x02", first + 1) - first
+    struct.pack_into("<H", held, first + 32, length)  # the first one's comment swallows the second
+    report = desk.take(bytes(held))
+    assert report.problem == "damaged: its table of contents has 2 of 3 entries"
+    assert desk.rows() == make.raws([*range(5), *range(10, 15)])
+
+
 def good(make, n):
     return gzip.compress(make.batch(f"good-{n}", range(n * 3, n * 3 + 3)))
 

@@ -64,7 +64,7 @@ def forms(make):
 
 @pytest.fixture(scope="module")
 def contents(make):
-    return forms(make)
+    return forms(make).__getitem__
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -77,7 +77,7 @@ def test_wherever_it_dies_nothing_is_lost_and_one_group_a_crash_is_repeated(
 ):
     desk = new_desk()
     with desk.state:
-        path = desk.put(form, contents[form])
+        path = desk.put(form, contents(form))
         repeated = 0
         for after, before_commit in crashes:
             try:

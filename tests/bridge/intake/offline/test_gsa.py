@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+import struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -162,6 +163,25 @@ def test_a_file_with_a_page_destroyed_gives_what_is_left_and_says_so(desk, make,
     assert report.failure.startswith("damaged, so that events may be missing")
     assert 0 < report.accepted < 1_000
     assert set(desk.rows()) <= set(make.raws(range(1_000)))
+
+
+def test_pages_that_lead_to_each_other_do_not_keep_it_busy_for_ever(desk, make, place):
+    make.gsa(place, [], [raw.decode() for raw in make.raws(range(1_000))])
+    connection = sqlite3.connect(place)
+    (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'telemetry'").fetchone()
+    connection.close()
+    content = bytearray(place.read_bytes())
+    page = memoryview(content)[(root - 1) * 4096 : root * 4096]
+    assert page[0] == 5  # it leads to others
+    (count,) = struct.unpack(">H", page[3:5])
+    cells = struct.unpack(f">{count}H", page[12 : 12 + 2 * count])
+    for cell in cells[1:]:
+        page[cell : cell + 4] = page[cells[0] : cells[0] + 4]
+    place.write_bytes(content)
+    report = desk.take(place)
+    assert "the rest of telemetry cannot be read (rows out of order)" in report.failure
+    assert 0 < report.accepted < 1_000
+    assert desk.rows() == make.raws(range(report.accepted))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
