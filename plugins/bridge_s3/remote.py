@@ -13,7 +13,7 @@ from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 from bridge.errors import SetupError
 from bridge_s3.bucket import Bucket
 from bridge_s3.keys import PLANS
-from bridge_s3.wire import delivery_error
+from bridge_s3.wire import delivery_error, went_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +50,9 @@ class Remote(Bucket):
         except AlreadyExistsError:
             return False
         except ANSWERS as error:
+            # A server that refuses a long upload may hang up before its 412 can be read.
+            if went_unanswered(error) and self.size(key) is not None:
+                return False
             raise delivery_error("writing", error) from None
         return True
 

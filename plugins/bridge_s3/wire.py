@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from bridge_s3.formats import Format
     from bridge_s3.keys import Naming
 
-__all__ = ["DigestError", "Sealed", "delivery_error", "fold", "gather", "make_plan", "seal"]
+__all__ = [
+    "DigestError",
+    "Sealed",
+    "delivery_error",
+    "fold",
+    "gather",
+    "make_plan",
+    "seal",
+    "went_unanswered",
+]
 
 MAX_GROUPS = 64
 
@@ -159,6 +168,12 @@ def delivery_error(verb: str, error: Exception) -> DeliveryError:
     return (
         SetupError(reason) if _needs_people(error, text, int(status or 0), code) else TransientError(reason)
     )
+
+
+def went_unanswered(error: Exception) -> bool:
+    """Whether a request ended without any status: it may have been carried out, or refused unread."""
+    text = str(error)
+    return not _first(_STATUS, text) and isinstance(delivery_error("", error), TransientError)
 
 
 def _needs_people(error: Exception, text: str, status: int, code: str) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
+import struct
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
@@ -337,3 +339,48 @@ def test_a_server_without_tls_where_tls_is_expected_is_told_apart_from_a_dead_on
     )
     with pytest.raises(SetupError, match="TLS was refused"):
         S3Sink(config).__enter__().check()
+
+
+class _HangsUp(BaseHTTPRequestHandler):
+    """A server that has the object, and resets an upload of it before its 412 can be read."""
+
+    present: bool = True
+
+    def do_PUT(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def do_HEAD(self) -> None:
+        self.send_response(200 if self.present else 404)
+        self.send_header("Content-Length", "5")
+        self.send_header("Last-Modified", "Fri, 21 Aug 2026 12:00:00 GMT")
+        self.send_header("ETag", '"e"')
+        self.end_headers()
+
+    def finish(self) -> None:
+        with suppress(OSError, ValueError):
+            super().finish()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_long_upload_that_is_cut_off_asks_whether_the_object_is_there(present):
+    kind = type("Server", (_HangsUp,), {"present": present})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        config = {"url": "s3://archive/x", "endpoint": f"http://127.0.0.1:{server.server_port}", **KEYS}
+        with S3Sink(S3Config.model_validate(config)) as sink:
+            if present:
+                assert sink._open.create("data/a", [b"x" * 4_000_000]) is False
+            else:
+                with pytest.raises(TransientError, match="writing failed"):
+                    sink._open.create("data/a", [b"x" * 4_000_000])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
