@@ -35,7 +35,8 @@ bench: $(VENV)/.test
 	$(PY) -m benchmarks.flow
 
 proof: $(VENV)/.test
-	BRIDGE_PROOF=1 $(PY) -m pytest -q -s -m "not real" tests/proof tests/plugins/s3
+	BRIDGE_PROOF=full $(PY) -m pytest -q -s tests/proof
+	BRIDGE_PROOF=1 $(PY) -m pytest -q -s -m "not real" tests/plugins/s3
 
 $(VENV)/.run: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Sunbird Bridge needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 CASES = (
-    "null", "null+rejects", "archive", "archive+rejects", "archive-zstd", "webhook", "elasticsearch",
-    "posthog-flat", "posthog-raw",
+    "null", "null+rejects", "archive", "archive+rejects", "archive-zstd", "webhook", "webhook-key",
+    "elasticsearch", "posthog-flat", "posthog-raw",
 )  # fmt: skip
 
 
@@ -69,7 +69,28 @@ def sample(events: int) -> Path:
     return path
 
 
-def sink_of(case: str, folder: Path, port: int) -> Sink:
+def archive(url: str, compression: str, latency: float) -> Sink:
+    """An archive in a folder that takes `latency` seconds longer for every request, as a far store does."""
+    from bridge_s3 import sink as module
+    from bridge_s3.config import S3Config
+    from bridge_s3.folder import Folder
+
+    class FarFolder(Folder):
+        def create(self, key, parts):
+            time.sleep(latency)
+            return super().create(key, parts)
+
+        def keys(self, folder, after=""):
+            time.sleep(latency)
+            return super().keys(folder, after)
+
+    config = S3Config(url=url, compression=compression)
+    if latency:
+        module.open_bucket = lambda config: FarFolder(config.place.path)  # each case has its own process
+    return module.S3Sink(config)
+
+
+def sink_of(case: str, folder: Path, port: int, latency: float = 0.0) -> Sink:
     """The sink of a case, by its built-in plugin."""
     if case.startswith("null"):
         return Null(SinkConfig())
@@ -78,6 +99,8 @@ def sink_of(case: str, folder: Path, port: int) -> Sink:
         from bridge_webhook.sink import WebhookSink
 
         local = {"allow_http": True, "allow_networks": ["127.0.0.0/8"], "ports": [port]}
+        if "key" in case:
+            local["ordering"] = "key"
         return WebhookSink(
             WebhookConfig(url=f"http://127.0.0.1:{port}/hook", body="batch", compression="gzip", **local)
         )
@@ -94,11 +117,7 @@ def sink_of(case: str, folder: Path, port: int) -> Sink:
         return PostHogSink(
             PostHogConfig(host=f"http://127.0.0.1:{port}", api_key="phc_" + "a" * 40, properties=form)
         )
-    from bridge_s3.config import S3Config
-    from bridge_s3.sink import S3Sink
-
-    compression = "zstd" if "zstd" in case else "gzip"
-    return S3Sink(S3Config(url=f"file://{folder}/archive", compression=compression))
+    return archive(f"file://{folder}/archive", "zstd" if "zstd" in case else "gzip", latency)
 
 
 @contextmanager
@@ -112,8 +131,8 @@ def destination(latency: float) -> Iterator[int]:
             stub.kill()
 
 
-def run(case: str, events: int, level: str, latency: float) -> dict:
-    """Run one case in this process and measure it."""
+def run(case: str, events: int, level: str, latency: float, **keys: object) -> dict:
+    """Run one case in this process and measure it; `keys` are the host's, of the sink."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         State(Path(scratch) / "s.db") as state,
@@ -124,8 +143,8 @@ def run(case: str, events: int, level: str, latency: float) -> dict:
         shutdown = SimpleNamespace(shutdown=SimpleNamespace(grace=5.0))
         decoder = SharedDecoder(Decoder(Level(level)))
         parts = Parts(shutdown, decoder, SqliteDeadLetters(state), lambda *_, **__: None, until_idle=True)
-        sink = sink_of(case, folder, port)
-        settings = SinkSettings(id="bench", type=sink.name, config=sink.config)
+        sink = sink_of(case, folder, port, latency)
+        settings = SinkSettings(id="bench", type=sink.name, config=sink.config, **keys)
         pipelines = [
             sink_pipeline(
                 parts, sink, settings, "bench", lambda wake: journal.reader("bench", "earliest", wake)
@@ -170,14 +189,18 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--level", default="strict")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds the destination takes to answer")
+    buffer = SinkSettings.model_fields["max_buffer_bytes"].default
+    parser.add_argument("--max-buffer-bytes", type=int, default=buffer, help="bytes held by the pipeline")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.here:
-        print(json.dumps(run(chosen.cases[0], chosen.events, chosen.level, chosen.latency)))
+        keys = {"max_buffer_bytes": chosen.max_buffer_bytes}
+        print(json.dumps(run(chosen.cases[0], chosen.events, chosen.level, chosen.latency, **keys)))
         return
     for case in chosen.cases:
         command = [sys.executable, "-m", "benchmarks.flow", "--here", case]
         options = ["--events", str(chosen.events), "--level", chosen.level, "--latency", str(chosen.latency)]
+        options += ["--max-buffer-bytes", str(chosen.max_buffer_bytes)]
         subprocess.run([*command, *options], check=True, cwd=ROOT)
 
 

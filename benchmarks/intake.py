@@ -28,9 +28,12 @@ from bridge.configuration.intake import HttpIntakeSettings
 from bridge.deadletters import SqliteDeadLetters
 from bridge.engine.supervisor import GC_THRESHOLDS
 from bridge.intake.http import HttpIntake
+from bridge.intake.http_imported import Imported
+from bridge.intake.ledger import Ledger
 from bridge.journals.base import JournalContext
 from bridge.journals.sqlite import SqliteJournal, SqliteJournalConfig
 from bridge.state import State
+from bridge.validation import Decoder
 
 CASES = ((20, 50), (200, 16), (1000, 8))
 # What differs from batch to batch is the id, so plain batches are made in Lua; gzip ones beforehand.
@@ -58,14 +61,18 @@ LATENCY = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
-def serve(folder: Path) -> None:
-    """Print the address, take events until told to stop, print what it cost."""
+def serve(folder: Path, window: int) -> None:
+    """Print the address, take events until told to stop, print what it cost.
+
+    `window` is how many batches are remembered: 0 where the load repeats its own.
+    """
     with State(folder / "s.db") as state:
         journal = SqliteJournal(
             SqliteJournalConfig(max_bytes=64 * 1024**3), JournalContext(state, "bench", ())
         )
-        settings = HttpIntakeSettings(enabled=True, port=0, idempotency_window=0)
-        intake = HttpIntake(settings, journal, SqliteDeadLetters(state, 0))
+        settings = HttpIntakeSettings(enabled=True, port=0, idempotency_window=window)
+        imported = Imported(Ledger(state), Decoder())
+        intake = HttpIntake(settings, journal, SqliteDeadLetters(state, 0), imported)
         intake.start()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -116,6 +123,7 @@ def run(events: int, connections: int, seconds: int, *, compressed: bool) -> dic
         folder = Path(scratch)
         load = script(events, folder, compressed=compressed)
         command = [sys.executable, "-m", "benchmarks.intake", "--serve", scratch]
+        command += ["--gzip"] if compressed else []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
             url = server.stdout.readline().strip()
             began = time.perf_counter()
@@ -145,7 +153,7 @@ def main() -> None:
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve:
-        serve(chosen.serve)
+        serve(chosen.serve, 0 if chosen.gzip else 10_000)
         return
     if not shutil.which("wrk"):
         sys.exit("wrk is needed: apt-get install wrk")

@@ -27,9 +27,12 @@ from posthog.consumer import Consumer
 from posthog.request import reset_sessions
 
 from bridge.events import Decoder
+from bridge.http import Answer
 from bridge.sinks import DELIVERED, Batch
 from bridge_posthog import PostHogSink
+from bridge_posthog.answers import judge
 from bridge_posthog.config import PostHogConfig
+from bridge_posthog.wire import body, pack, packed
 
 ROOT = Path(__file__).parents[1]
 KEY = "phc_benchmark"
@@ -125,6 +128,38 @@ def transports(lines, rounds, host):
         report(f"sending alone, {mode}, posthog package", theirs, f"{theirs / ours:.1f} times ours")
 
 
+def parts(lines, rounds):
+    """Where sending's CPU goes before and after the request, for V1."""
+    events = Decoder().batch(lines).events
+    for properties in ("flat", "raw"):
+        payloads = batches(sink_for(capture_mode="v1", properties=properties).map_batch(events))
+        parcels = [pack(part, None) for part in payloads]
+        bodies = [body("v1", parcel.events, KEY, 0.0, historical=False) for parcel in parcels]
+        answers = [accepted(parcel) for parcel in parcels]
+        size, sent = (sum(map(len, found)) / len(lines) for found in (bodies, map(zstd, bodies)))
+        print(f"{properties}: {size:.0f} bytes an event, {sent:.0f} compressed")
+        for name, items, work in (
+            ("take payloads apart", payloads, lambda part: pack(part, None)),
+            ("make the body", parcels, lambda one: body("v1", one.events, KEY, 0.0, historical=False)),
+            ("compress the body", bodies, zstd),
+            (
+                "judge the answer",
+                list(zip(answers, parcels, strict=True)),
+                lambda pair: judge("v1", *pair, 0.0),
+            ),
+        ):
+            report(f"{name}, {properties}", cost(rounds, len(lines), lambda items=items: items, work))
+
+
+def zstd(data):
+    return packed(data, "zstd")
+
+
+def accepted(parcel):
+    results = {uuid: {"result": "ok"} for own in parcel.uuids for uuid in own}
+    return Answer(200, {}, json.dumps({"results": results}).encode())
+
+
 def waiting(lines, host):
     """Wall clock against a server that takes 100 ms, with the sink's own number of requests in flight."""
     decoder = Decoder()
@@ -158,6 +193,7 @@ def main():
     try:
         whole(lines, options.rounds, host)
         transports(lines, options.rounds, host)
+        parts(lines, options.rounds)
         waiting(lines, slow_host)
     finally:
         fast.terminate()

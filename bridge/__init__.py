@@ -1,8 +1,8 @@
 """Sunbird Bridge: forwards Sunbird telemetry from a journal to sinks.
 
 These are the names a plugin builds on; together with `bridge.errors`, `bridge.events`,
-`bridge.sinks`, `bridge.hookspecs`, `bridge.http`, `bridge.secrets`, `bridge.paths`,
-`bridge.compression`, `bridge.journals.base`, `bridge.journals.cursors` and `bridge.testing`
+`bridge.sinks`, `bridge.stages.base`, `bridge.hookspecs`, `bridge.http`, `bridge.secrets`,
+`bridge.paths`, `bridge.compression`, `bridge.journals.base`, `bridge.journals.cursors` and `bridge.testing`
 they are the public surface that semantic versioning covers.
 """
 
@@ -28,6 +28,7 @@ from bridge.sinks import (
     SinkConfig,
     Span,
 )
+from bridge.stages.base import Stage, StageConfig
 
 __all__ = [
     "API_VERSION",
@@ -53,5 +54,7 @@ __all__ = [
     "Sink",
     "SinkConfig",
     "Span",
+    "Stage",
+    "StageConfig",
     "hookimpl",
 ]

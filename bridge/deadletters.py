@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from bridge.state import State
 
-__all__ = ["REJECTS", "DeadLetter", "DeadLetters", "Filter", "SqliteDeadLetters", "Stage", "letter_id"]
+__all__ = ["REJECTS", "DeadLetter", "DeadLetters", "Filter", "SqliteDeadLetters", "Step", "letter_id"]
 
 REJECTS = "rejects"
 MAX_REASON = 2_048
-Stage = Literal["validate", "map", "deliver"]
+Step = Literal["validate", "stage", "map", "deliver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,15 @@ class DeadLetter:
     """One event that could not go on.
 
     `sink` is the refusing sink's identifier, or `rejects` for an event no sink can use;
-    `stream` and `position` say where in the journal it stands; `payload` its original bytes.
+    `stream` and `position` say where in the journal it stands; `payload` its original bytes,
+    whatever stages made of them.
     Times are Unix milliseconds; `resolved_ms` is set once a replay was delivered.
     """
 
     id: str
     sink: str
     plugin: str
-    stage: Stage
+    stage: Step
     code: str
     path: str
     reason: str

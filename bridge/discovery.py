@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["GROUP", "by_name", "describe", "files", "import_file", "nouns", "of_this_python", "place", "why"]
 
 GROUP = "bridge"
-BUILT_IN_JOURNALS = "bridge.journals."
+BUILT_IN = {"bridge.journals.": "journal", "bridge.stages.": "stage"}
 
 
 def why(info: PluginInfo, error: BaseException) -> str:
@@ -56,9 +56,10 @@ def by_name(entry_points: Iterable[EntryPoint]) -> dict[str, tuple[EntryPoint, .
 
 def nouns(point: EntryPoint) -> frozenset[str]:
     """What an entry point may offer, as far as that can be told without importing it."""
-    if point.value.startswith(BUILT_IN_JOURNALS):
-        return frozenset({"journal"})
-    return frozenset({"sink"} if describe(point).distribution == HOST else {"sink", "journal"})
+    for prefix, noun in BUILT_IN.items():
+        if point.value.startswith(prefix):
+            return frozenset({noun})
+    return frozenset({"sink"} if describe(point).distribution == HOST else {"sink", "journal", "stage"})
 
 
 def describe(point: EntryPoint) -> PluginInfo:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.configuration.models import HostTables, JournalKeys, SinkKeys
+from bridge.configuration.models import HostTables, JournalKeys, SinkKeys, StageKeys
 from bridge.configuration.rows import Row, rows, takes, toml
 from bridge.configuration.shapes import is_mapping, members
 from bridge.errors import PluginError
@@ -45,6 +45,7 @@ HEADER = """\
 """
 # What a newcomer would call a sink of each type, and what a key without a default might hold.
 IDS = {"s3": "archive", "posthog": "product", "elasticsearch": "search", "webhook": "partner"}
+IDS |= {"redact": "privacy", "enrich": "content", "flatten": "shares"}
 LIVE = "s3"
 SAMPLES: dict[str, dict[str, Any]] = {
     "s3": {"url": "file:data/archive", "region": "ap-south-1"},
@@ -69,6 +70,7 @@ def example(registry: Registry) -> str:
     blocks = ["\n".join(_lines(_host_rows()))]
     blocks += [_block(f"[{name}]", _lines(_table_rows(name))) for name in tables]
     blocks += [_journal_block(registry, name) for name in _first(registry.journals, "sqlite")]
+    blocks += [_stage_block(registry, name) for name in sorted(registry.stages)]
     blocks += [_sink_block(registry, name) for name in _first(registry.sinks, LIVE)]
     return "\n\n".join([HEADER.rstrip(), *blocks]) + "\n"
 
@@ -89,6 +91,15 @@ def key_tables(registry: Registry) -> str:
             _own(name, journal.config_type),
         )
         for name, journal in sorted(registry.journals.items())
+    ]
+    parts.append(_section("`[stages.<id>]`", "The host's keys, the same for every type.", rows(StageKeys)))
+    parts += [
+        _section(
+            f'`[stages.<id>]` with `type = "{name}"`',
+            _summary(stage.config_type),
+            _own(name, stage.config_type),
+        )
+        for name, stage in sorted(registry.stages.items())
     ]
     parts.append(_section("`[sinks.<id>]`", "The host's keys, the same for every type.", rows(SinkKeys)))
     parts += [
@@ -137,6 +148,12 @@ def _journal_block(registry: Registry, name: str) -> str:
     head = _lines(rows(JournalKeys), live={"type"} if live else set(), given={"type": name})
     own = _lines(_own(name, registry.journals[name].config_type))
     return _block("[journal]" if live else "#[journal]", [*head, *own])
+
+
+def _stage_block(registry: Registry, name: str) -> str:
+    head = _lines(rows(StageKeys), given={"type": name})
+    own = _lines(_own(name, registry.stages[name].config_type))
+    return _block(f"#[stages.{IDS.get(name, name)}]", [*head, *own])
 
 
 def _sink_block(registry: Registry, name: str) -> str:

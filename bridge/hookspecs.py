@@ -1,6 +1,6 @@
 """Every place a plugin can take part: nouns registered once, and observers.
 
-    load ─► bridge_sinks · bridge_journals ─► open ─► bridge_started
+    load ─► bridge_sinks · bridge_journals · bridge_stages ─► open ─► bridge_started
          ─► (bridge_settled · bridge_dead_lettered)* ─► bridge_stopping ─► close
 
 Hooks are synchronous and never run per event. Registering hooks return classes; observers
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from bridge.journals.base import Journal
     from bridge.reports import BatchReport, RunInfo
     from bridge.sinks import Sink, SinkConfig
+    from bridge.stages.base import Stage, StageConfig
 
 __all__ = [
     "bridge_dead_lettered",
     "bridge_journals",
     "bridge_settled",
     "bridge_sinks",
+    "bridge_stages",
     "bridge_started",
     "bridge_stopping",
     "hookimpl",
@@ -46,6 +48,12 @@ def bridge_sinks() -> Iterable[type[Sink[SinkConfig, object]]]:
 @hookspec
 def bridge_journals() -> Iterable[type[Journal]]:
     """Return the journal classes this plugin offers; called once, after loading."""
+    return ()
+
+
+@hookspec
+def bridge_stages() -> Iterable[type[Stage[StageConfig]]]:
+    """Return the stage classes this plugin offers; called once, after loading."""
     return ()
 
 

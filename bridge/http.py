@@ -22,12 +22,12 @@ import httpx
 from bridge.egress import AddressPolicy
 from bridge.errors import SetupError, ThrottledError, TransientError
 from bridge.network import Backend, Deadline, Resolver, system_resolver
-from bridge.tls import Tls, TlsContexts
+from bridge.tls import Tls, TlsConfig, TlsContexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["AddressPolicy", "Answer", "HttpClient", "Tls", "raise_for_status", "retry_after"]
+__all__ = ["AddressPolicy", "Answer", "HttpClient", "Tls", "TlsConfig", "raise_for_status", "retry_after"]
 
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # at INFO they log whole URLs, tokens included

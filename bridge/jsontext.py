@@ -17,7 +17,17 @@ import msgspec
 
 from bridge.errors import EventError
 
-__all__ = ["MAX_DEPTH", "REFUSED", "WHITESPACE", "depth", "load", "one_line", "parse", "require_sound"]
+__all__ = [
+    "MAX_DEPTH",
+    "REFUSED",
+    "WHITESPACE",
+    "depth",
+    "dump",
+    "load",
+    "one_line",
+    "parse",
+    "require_sound",
+]
 
 MAX_DEPTH = 700  # below every parser's recursion limit, whatever its caller's stack
 WHITESPACE = b" \t\r\n"
@@ -73,6 +83,15 @@ def parse(raw: bytes) -> Any:
 def load(raw: bytes) -> Any:
     """Decode bytes that have been judged valid; a number beyond the range of a double is None."""
     return _decode(raw, beyond=None)
+
+
+def dump(document: Any) -> bytes:
+    """The document as JSON on one line; raises EventError `not_json` for what JSON cannot express."""
+    try:
+        return msgspec.json.encode(document)
+    except (TypeError, ValueError, RecursionError):
+        reason = "write what JSON knows: objects, arrays, text, numbers, true, false and null"
+        raise EventError("not_json", reason) from None
 
 
 def _decode(raw: bytes, beyond: float | None) -> Any:

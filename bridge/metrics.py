@@ -1,4 +1,4 @@
-"""Every metric the bridge exports, in one list, and how each is read from a pipeline's snapshot."""
+"""Every metric the bridge exports, in two lists: those of pipelines, and those of intakes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric as Family
 
+    from bridge.intake.status import IntakeStatus
     from bridge.reports import Snapshot
 
-__all__ = ["METRICS", "STATES", "Metric", "exposition"]
+__all__ = ["INTAKE_METRICS", "METRICS", "STATES", "IntakeMetric", "Metric", "exposition"]
 
 STATES = ("starting", "running", "idle", "retrying", "setup", "blocked", "draining", "stopped", "failed")
 OUTCOMES = ("delivered", "duplicate", "filtered", "invalid", "dead_lettered", "returned")
@@ -35,8 +36,26 @@ class Metric:
     value: Callable[[Snapshot], float | None] | None
 
 
+@dataclass(frozen=True, slots=True)
+class IntakeMetric:
+    """One metric of the intakes: `values` are by the values of its `label`.
+
+    Without a label there is one value, under ""; what an intake does not count is left out.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    label: str
+    values: Callable[[IntakeStatus], Mapping[str, float | None]]
+
+
 METRICS = (
     Metric("bridge_events_read_total", "counter", "Events read from the journal.", lambda s: s.counts.read),
+    Metric(
+        "bridge_events_derived_total", "counter", "Events that stages made of others.",
+        lambda s: s.counts.derived,
+    ),
     Metric("bridge_events_total", "counter", "Events settled, by outcome.", None),
     Metric(
         "bridge_events_outstanding", "gauge", "Events read, not settled yet.", lambda s: s.counts.outstanding
@@ -56,17 +75,66 @@ METRICS = (
     Metric("bridge_lag_records", "gauge", "Journal records not read yet.", lambda s: s.lag_records),
     Metric("bridge_lag_bytes", "gauge", "Journal bytes not read yet.", lambda s: s.lag_bytes),
     Metric("bridge_lag_seconds", "gauge", "Age of the oldest record not read yet.", lambda s: s.lag_seconds),
+    Metric(
+        "bridge_lag_retention_ratio", "gauge",
+        "That age as a share of the time the journal keeps records; at 1 they go.",
+        lambda s: s.lag_of_retention,
+    ),
+    Metric(
+        "bridge_events_missed_total", "counter", "Events that had gone from the journal unread, at most.",
+        lambda s: s.missed,
+    ),
     Metric("bridge_pipeline_state", "gauge", "1 for the state the pipeline is in.", None),
 )  # fmt: skip
 
+INTAKE_METRICS = (
+    IntakeMetric(
+        "bridge_intake_ok", "gauge", "1 while events can be stored.", "", lambda s: {"": not s.trouble}
+    ),
+    IntakeMetric(
+        "bridge_intake_events_total", "counter", "Events taken in, by outcome.", "outcome", lambda s: s.events
+    ),
+    IntakeMetric(
+        "bridge_intake_batches_total", "counter", "Batches answered with 200, by outcome.", "outcome",
+        lambda s: s.batches,
+    ),
+    IntakeMetric(
+        "bridge_intake_refusals_total", "counter", "Requests refused, by HTTP status.", "status",
+        lambda s: s.refusals,
+    ),
+    IntakeMetric(
+        "bridge_intake_files_total", "counter", "Files read to their end, by outcome.", "outcome",
+        lambda s: s.files,
+    ),
+    IntakeMetric(
+        "bridge_intake_connections", "gauge", "Clients that are connected.", "", lambda s: {"": s.connections}
+    ),
+    IntakeMetric(
+        "bridge_intake_held_bytes", "gauge", "Bytes of requests that are not answered yet.", "",
+        lambda s: {"": s.held_bytes},
+    ),
+)  # fmt: skip
 
-class _Pipelines(Collector):
-    def __init__(self, snapshots: Iterable[Snapshot]) -> None:
+
+class _Status(Collector):
+    def __init__(self, snapshots: Iterable[Snapshot], intakes: Iterable[IntakeStatus]) -> None:
         self._snapshots = list(snapshots)
+        self._intakes = list(intakes)
 
     def collect(self) -> Iterator[Family]:
         for metric in METRICS:
             yield self._family(metric)
+        if self._intakes:
+            for intake_metric in INTAKE_METRICS:
+                yield self._of_intakes(intake_metric)
+
+    def _of_intakes(self, metric: IntakeMetric) -> Family:
+        family = _family(metric, ("intake", metric.label) if metric.label else ("intake",))
+        for status in self._intakes:
+            for label, value in metric.values(status).items():
+                if value is not None:
+                    family.add_metric((status.intake, label) if metric.label else (status.intake,), value)
+        return family
 
     def _family(self, metric: Metric) -> Family:
         if metric.name == "bridge_events_total":
@@ -90,13 +158,15 @@ class _Pipelines(Collector):
         return family
 
 
-def exposition(snapshots: Iterable[Snapshot]) -> bytes:
+def exposition(snapshots: Iterable[Snapshot], intakes: Iterable[IntakeStatus] = ()) -> bytes:
     """The metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Pipelines(snapshots))
+    registry.register(_Status(snapshots, intakes))
     return generate_latest(registry)
 
 
-def _family(metric: Metric, labels: tuple[str, ...]) -> CounterMetricFamily | GaugeMetricFamily:
+def _family(
+    metric: Metric | IntakeMetric, labels: tuple[str, ...]
+) -> CounterMetricFamily | GaugeMetricFamily:
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     return kind(metric.name, metric.help, labels=labels)

@@ -49,7 +49,10 @@ class CData(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """Where and with what: tenant (`channel`), place (`env`), producer, session and device."""
+    """Where and with what: tenant (`channel`), place (`env`), producer, session and device.
+
+    `rollup` places the tenant in its hierarchy (`l1` to `l4`).
+    """
 
     channel: str = ""
     pdata: Producer = Producer()
@@ -57,6 +60,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     sid: str | None = None
     did: str | None = None
     cdata: list[CData] | None = None
+    rollup: dict[str, str] | None = None
 
 
 class Object(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +83,7 @@ class Event(
         "raw": "raw ()",
         "received": "received ()",
         "digest": "digest ()",
+        "original": "original ()",
     },
 ):
     """One telemetry event.
@@ -86,7 +91,8 @@ class Event(
     `ets` is the device's clock in ms since the epoch; `syncts` (ms) and `timestamp` (`@timestamp`,
     ISO 8601) are the server's, exactly as sent, unchecked. `raw` holds the event's own JSON
     bytes on one line, valid UTF-8. `received` is when the journal took it in, ms, where it knows;
-    `digest` remembers `identity`. None of these three is read from the JSON.
+    `digest` remembers `identity`; `original` holds the journal's bytes of an event that a stage
+    has changed, None for any other. None of these four is read from the JSON.
     """
 
     eid: str
@@ -103,6 +109,7 @@ class Event(
     raw: bytes = b""
     received: int | None = None
     digest: bytes | None = None
+    original: bytes | None = None
 
     @property
     def edata(self) -> dict[str, Any]:
@@ -127,6 +134,11 @@ class Event(
         notation and all other keys play no part, and an absent did counts as a blank one.
         """
         return self.digest or _identify(self)
+
+    @property
+    def source(self) -> bytes:
+        """The event's bytes as the journal holds them, whatever stages made of it."""
+        return self.original or self.raw
 
     def record_time(self, received: int | None = None) -> int:
         """When it happened, ms since the epoch, with wild device clocks set right.

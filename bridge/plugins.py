@@ -23,7 +23,7 @@ from bridge import discovery, hookspecs
 from bridge.configuration.problems import nearest, shown
 from bridge.discovery import GROUP
 from bridge.errors import PluginError
-from bridge.registry import API_VERSION, PluginInfo, Registry, check_journal, check_sink
+from bridge.registry import API_VERSION, PluginInfo, Registry, check_journal, check_sink, check_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from bridge.journals.base import Journal
     from bridge.sinks import Sink
+    from bridge.stages.base import Stage
 
 __all__ = ["API_VERSION", "GROUP", "PluginInfo", "Plugins", "Registry"]
 
@@ -45,9 +46,11 @@ class _Offer:
 
     sinks: tuple[type[Sink[Any, Any]], ...]
     journals: tuple[type[Journal], ...]
+    stages: tuple[type[Stage[Any]], ...]
 
     def names(self) -> set[str]:
-        return {sink.name for sink in self.sinks} | {journal.name for journal in self.journals}
+        nouns: tuple[Any, ...] = (*self.sinks, *self.journals, *self.stages)
+        return {noun.name for noun in nouns}
 
 
 class Plugins:
@@ -144,12 +147,15 @@ class Plugins:
             version=info.version or str(getattr(plugin, "__version__", "")),
             sinks=tuple(sink.name for sink in offer.sinks),
             journals=tuple(journal.name for journal in offer.journals),
+            stages=tuple(stage.name for stage in offer.stages),
             loaded=True,
         )
         for sink in offer.sinks:
             self._take("sink", self.registry.sinks, sink, info)
         for journal in offer.journals:
             self._take("journal", self.registry.journals, journal, info)
+        for stage in offer.stages:
+            self._take("stage", self.registry.stages, stage, info)
 
     def _take(self, noun: str, offered: dict[str, Any], cls: Any, info: PluginInfo) -> None:
         """Add a class; two of one name are a fault of that name, because none may win by chance."""
@@ -191,7 +197,8 @@ def _offer(plugin: object, source: str, must_offer: str) -> _Offer:
     _check_hooks(trial, plugin)
     sinks = [check_sink(sink, source) for sink in _returned(trial, "bridge_sinks")]
     journals = [check_journal(journal, source) for journal in _returned(trial, "bridge_journals")]
-    offer = _Offer(tuple(sinks), tuple(journals))
+    stages = [check_stage(stage, source) for stage in _returned(trial, "bridge_stages")]
+    offer = _Offer(tuple(sinks), tuple(journals), tuple(stages))
     if must_offer and offer.names() and must_offer not in offer.names():
         classes = ", ".join(sorted(offer.names()))
         raise PluginError(f'its entry point is called "{must_offer}", its classes are called {classes}')

@@ -7,17 +7,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bridge.configuration.models import JOURNAL_KEYS, SINK_KEYS
+from bridge.configuration.models import JOURNAL_KEYS, SINK_KEYS, STAGE_KEYS
 from bridge.configuration.problems import nearest
 from bridge.configuration.shapes import keys
 from bridge.errors import PluginError
 from bridge.journals.base import Journal, JournalConfig
 from bridge.sinks import BatchLimits, Sink, SinkConfig
+from bridge.stages.base import Stage, StageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["API_VERSION", "HOST", "PluginInfo", "Registry", "check_journal", "check_sink"]
+__all__ = ["API_VERSION", "HOST", "PluginInfo", "Registry", "check_journal", "check_sink", "check_stage"]
 
 API_VERSION = 1
 HOST = "sunbird-bridge"
@@ -40,6 +41,7 @@ class PluginInfo:
     file: str = ""
     sinks: tuple[str, ...] = ()
     journals: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
     loaded: bool = False
     error: str = ""
 
@@ -51,14 +53,15 @@ class PluginInfo:
 
 @dataclass
 class Registry:
-    """The sink and journal classes that can be used, and why others cannot.
+    """The sink, journal and stage classes that can be used, and why others cannot.
 
-    `faults` has a sentence for each name that failed; `installed` the nouns (`sink`, `journal`)
-    that each installed name may stand for; `origins` the plugin behind each `(noun, type)`.
+    `faults` has a sentence for each name that failed; `installed` the nouns (`sink`, `journal`,
+    `stage`) that each installed name may stand for; `origins` the plugin behind each `(noun, type)`.
     """
 
     sinks: dict[str, type[Sink[Any, Any]]] = field(default_factory=dict)
     journals: dict[str, type[Journal]] = field(default_factory=dict)
+    stages: dict[str, type[Stage[Any]]] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     installed: dict[str, frozenset[str]] = field(default_factory=dict)
     origins: dict[tuple[str, str], PluginInfo] = field(default_factory=dict)
@@ -67,13 +70,19 @@ class Registry:
         """The sink class of this type; `PluginError` says why there is none."""
         if name in self.sinks and name not in self.faults:
             return self.sinks[name]
-        raise PluginError(self._why_not("sink", name, self.journals))
+        raise PluginError(self._why_not("sink", name))
 
     def journal(self, name: str) -> type[Journal]:
         """The journal class of this type; `PluginError` says why there is none."""
         if name in self.journals and name not in self.faults:
             return self.journals[name]
-        raise PluginError(self._why_not("journal", name, self.sinks))
+        raise PluginError(self._why_not("journal", name))
+
+    def stage(self, name: str) -> type[Stage[Any]]:
+        """The stage class of this type; `PluginError` says why there is none."""
+        if name in self.stages and name not in self.faults:
+            return self.stages[name]
+        raise PluginError(self._why_not("stage", name))
 
     def fault(self, name: str) -> str | None:
         """Why the installed plugin of this name cannot be used; None if it can."""
@@ -90,12 +99,12 @@ class Registry:
         info = self.origins.get((noun, name))
         return info.source if info else ""
 
-    def _why_not(self, noun: str, name: str, others: Mapping[str, object]) -> str:
+    def _why_not(self, noun: str, name: str) -> str:
         if name in self.faults:
             return f"this plugin cannot be used: {self.faults[name]}"
         known = {known for known, nouns in self.installed.items() if noun in nouns}
         known |= {offered for kind, offered in self.origins if kind == noun}
-        if name in others:
+        if any(offered == name for _, offered in self.origins):
             return f"this plugin offers no {noun}{_hint('', known)}"
         files = [
             f"; {name} was not loaded: {fault}" for name, fault in self.faults.items() if name.endswith(".py")
@@ -127,7 +136,16 @@ def check_journal(journal: object, source: str) -> type[Journal]:
     return journal
 
 
-def _check_class(noun: type[Sink[Any, Any] | Journal], source: str) -> None:
+def check_stage(stage: object, source: str) -> type[Stage[Any]]:
+    """The class itself if the host can work with it; `PluginError` says what is wrong with it."""
+    if not (isinstance(stage, type) and issubclass(stage, Stage)):
+        raise PluginError(f"bridge_stages returned {_described(stage)}, not a subclass of Stage")
+    _check_class(stage, source)
+    _check_config(stage, stage.config_type, StageConfig, STAGE_KEYS)
+    return stage
+
+
+def _check_class(noun: type[Sink[Any, Any] | Journal | Stage[Any]], source: str) -> None:
     if inspect.isabstract(noun):
         missing = ", ".join(sorted(noun.__abstractmethods__))
         raise PluginError(f"{noun.__name__} does not define {missing}")
@@ -145,7 +163,7 @@ def _check_class(noun: type[Sink[Any, Any] | Journal], source: str) -> None:
 
 
 def _check_config(
-    noun: type, config: object, base: type[SinkConfig | JournalConfig], reserved: frozenset[str]
+    noun: type, config: object, base: type[SinkConfig | JournalConfig | StageConfig], reserved: frozenset[str]
 ) -> None:
     if not (isinstance(config, type) and issubclass(config, base)):
         raise PluginError(f"{noun.__name__}.config_type must be a subclass of {base.__name__}")

@@ -16,9 +16,10 @@ PipelineState = Literal[
 class Counts:
     """Events of one pipeline since it started.
 
-    At any moment `read` = `delivered` + `duplicate` + `filtered` + `invalid` + `dead_lettered`
-    + `outstanding` + `returned`. `returned` events were given back to the journal unsettled
-    (a partition moved to another process, a range was cut anew) and are read again.
+    At any moment `read` + `derived` = `delivered` + `duplicate` + `filtered` + `invalid` +
+    `dead_lettered` + `outstanding` + `returned`. `derived` events were made of others by a stage;
+    `returned` events were given back to the journal unsettled (a partition moved to another
+    process, a range was cut anew) and are read again.
     """
 
     read: int = 0
@@ -29,21 +30,24 @@ class Counts:
     dead_lettered: int = 0
     outstanding: int = 0
     returned: int = 0
+    derived: int = 0
 
     @property
     def conserved(self) -> bool:
         """Whether every event that was read is accounted for."""
         settled = self.delivered + self.duplicate + self.filtered + self.invalid + self.dead_lettered
-        return self.read == settled + self.outstanding + self.returned
+        return self.read + self.derived == settled + self.outstanding + self.returned
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One pipeline at one moment: a consistent picture, made on the pipeline's own thread.
 
-    `lag_*` say what is in the journal and not yet read; `held_bytes` what is in memory;
-    `rate` is delivered events a second over the last few seconds; `reason` says in one
-    sentence why the pipeline does not run freely ("" when it does).
+    `lag_*` say what is in the journal and not yet read; `lag_of_retention` is its age as a share
+    of the time the journal keeps records (at 1 they go), and `missed` counts the events that had
+    gone before they were read. `held_bytes` is what is in memory; `rate` is delivered events a second
+    over the last few seconds; `reason` says in one sentence why the pipeline does not run freely
+    ("" when it does).
     """
 
     pipeline: str
@@ -60,6 +64,8 @@ class Snapshot:
     lag_records: int | None = None
     lag_bytes: int | None = None
     lag_seconds: float | None = None
+    lag_of_retention: float | None = None
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from bridge.configuration.models import (
     Settings,
     ShutdownSettings,
     SinkSettings,
+    StageSettings,
     ValidationSettings,
 )
 from bridge.configuration.problems import nearest, quoted
@@ -55,6 +56,7 @@ __all__ = [
     "Settings",
     "ShutdownSettings",
     "SinkSettings",
+    "StageSettings",
     "Tables",
     "ValidationSettings",
     "find",

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from bridge.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from bridge.events import Event
@@ -197,6 +197,14 @@ class Sink(ABC, Generic[ConfigT, PayloadT]):
         sink; a sink that cannot raises `PluginError`.
         """
         raise PluginError(f"a {self.name} sink cannot be verified from its destination alone")
+
+    def tally(self) -> Mapping[str, int]:
+        """Count what no outcome can say, by a short stable word, since the sink was made.
+
+        Delivered, but to a failure store, say. It may be asked at any time, from any thread, and
+        must answer at once; numbers only grow.
+        """
+        return {}
 
     def explain(self, batch: Batch[PayloadT]) -> str:
         """Show what `send` would transmit for this batch, as text and without any secret."""

@@ -63,7 +63,8 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     payload BLOB NOT NULL,
     resolved_ms INTEGER
 );
-CREATE INDEX IF NOT EXISTS dead_letters_by_sink ON dead_letters (sink, resolved_ms, first_ms);
+CREATE INDEX IF NOT EXISTS dead_letters_by_sink ON dead_letters (sink, resolved_ms, first_ms, id);
+CREATE INDEX IF NOT EXISTS dead_letters_by_time ON dead_letters (first_ms, id);
 """
 
 
@@ -191,9 +192,9 @@ class State:
         self._connection.execute("SAVEPOINT operation")
         try:
             result = change(self._connection)
-        except Exception as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - boundary: it belongs to the caller whose operation it was
             self._connection.execute("ROLLBACK TO operation")
             future.set_exception(error)
         else:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import ssl
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Self
 
 import certifi
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bridge.errors import SetupError
+from bridge.secrets import Secret
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bridge.secrets import Secret
-
-__all__ = ["Tls", "TlsContexts"]
+__all__ = ["Tls", "TlsConfig", "TlsContexts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,31 @@ class Tls:
     def files(self) -> list[Path]:
         """The files that are named."""
         return [path for path in (self.ca_file, self.cert_file, self.key_file) if path]
+
+
+class TlsConfig(BaseModel):
+    """A sink's table of TLS settings, `[sinks.<id>.tls]`: verification is always on, these files add to it.
+
+    A sink offers it as `tls: TlsConfig | None = Field(None, description="…")` in its own configuration
+    and gives `settings()` to its `HttpClient`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    ca_file: Path | None = Field(None, description="PEM file of authorities trusted besides the system's")
+    cert_file: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
+    key_file: Path | None = Field(None, description="PEM file of its key, unless that is in cert_file")
+    key_password: Secret | None = Field(None, description="password of the key")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.cert_file is None and (self.key_file or self.key_password):
+            raise ValueError("key_file and key_password belong to a cert_file: name it too")
+        return self
+
+    def settings(self) -> Tls:
+        """The same as `HttpClient` takes it."""
+        return Tls(self.ca_file, self.cert_file, self.key_file, self.key_password)
 
 
 class TlsContexts:

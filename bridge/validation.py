@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,7 +35,8 @@ class Invalid:
     """An event that was refused, or a payload in which no event was found.
 
     `index` is the payload's place in its batch, `raw` the original bytes; `code`, `path` and
-    `reason` are those of EventError; `eid` and `mid` are given where they can be read.
+    `reason` are those of EventError; `eid` and `mid` are given where they can be read; `step`
+    says who refused it, the validation or a stage.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Invalid:
     reason: str
     eid: str | None = None
     mid: str | None = None
+    step: Literal["validate", "stage"] = "validate"
 
 
 @dataclass(slots=True)
@@ -52,17 +54,19 @@ class Decoded:
     """A batch, judged.
 
     `origins` holds the payload index of each event; None says that each payload was one valid
-    event, in order.
+    event, in order. Stages left `dropped` events out and made `derived` ones of others.
     """
 
     events: list[Event]
     origins: list[int] | None
     invalid: list[Invalid]
+    dropped: int = 0
+    derived: int = 0
 
     @property
     def count(self) -> int:
-        """How many events were read, the refused ones included."""
-        return len(self.events) + len(self.invalid)
+        """How many events were read, those included that were refused or left out."""
+        return len(self.events) + len(self.invalid) + self.dropped - self.derived
 
 
 _Judge = Callable[[int, bytes], tuple[list[Event], list[Invalid]]]

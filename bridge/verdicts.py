@@ -165,6 +165,7 @@ def build(document: dict[str, Any], raw: bytes) -> Event:
         context=Context(
             pdata=Producer(**_texts(context.get("pdata"), "id", "pid", "ver")),
             cdata=_cdata(context.get("cdata")),
+            rollup=_rollup(context.get("rollup")),
             **_texts(context, "channel", "env", "sid", "did"),
         ),
         object=_object(document.get("object")),
@@ -206,6 +207,8 @@ def _cdata(value: Any) -> list[CData] | None:
 def _object(value: Any) -> Object | None:
     if not isinstance(value, dict):
         return None
-    rollup = value.get("rollup")
-    levels = _texts(rollup, *rollup) if isinstance(rollup, dict) else None
-    return Object(rollup=levels, **_texts(value, "id", "type", "ver"))
+    return Object(rollup=_rollup(value.get("rollup")), **_texts(value, "id", "type", "ver"))
+
+
+def _rollup(value: Any) -> dict[str, str] | None:
+    return _texts(value, *value) if isinstance(value, dict) else None

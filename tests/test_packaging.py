@@ -50,4 +50,5 @@ def test_every_entry_point_names_a_module_that_is_shipped(wheel):
         file = module.partition(":")[0].replace(".", "/")
         assert {f"{file}.py", f"{file}/__init__.py"} & shipped, module
     built_in = {name for found, name in modules if found == "bridge"}
-    assert built_in == {"elasticsearch", "file", "kafka", "posthog", "s3", "sqlite", "webhook"}
+    journals, stages = {"file", "kafka", "sqlite"}, {"enrich", "flatten", "redact"}
+    assert built_in == {"elasticsearch", "posthog", "s3", "webhook"} | journals | stages

@@ -12,6 +12,7 @@ from bridge.errors import BridgeError
 from bridge.intake.files import FileImport
 from bridge.intake.folder import reports_of
 from bridge.intake.ledger import Ledger
+from bridge.intake.status import IntakeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +44,14 @@ class BackgroundImport(threading.Thread):
         """
         super().__init__(name="import", daemon=True)
         self.reports = reports_of(names)
+        self._names = tuple(names)
         self.total = _bytes([report.name for report in self.reports])
         self.error: BridgeError | None = None
         self.done = False
         self._journal = journal
         self._patient = patient
         self._waiting = ""
+        self._stuck_at = -1
         self._stopping = threading.Event()
         self._import = FileImport(
             journal,
@@ -88,6 +91,31 @@ class BackgroundImport(threading.Thread):
         """Bytes read so far."""
         return sum(report.position for report in self.reports)
 
+    @property
+    def waits(self) -> str:
+        """What it waits for, "" while it gets on."""
+        return "" if self.done or self._stopping.is_set() or self.events != self._stuck_at else self._waiting
+
+    def status(self) -> IntakeStatus:
+        """The same for the metrics and the status page."""
+        rejected = sum(report.rejected.total() for report in self.reports)
+        done = [report for report in self.reports if report.done]
+        failed = sum(bool(report.problem) for report in done)
+        return IntakeStatus(
+            "import",
+            self._names[0]
+            if len(self._names) == 1
+            else f"{self._names[0]} and {len(self._names) - 1:,} more",
+            str(self.error) if self.error else self.waits,
+            ended=self.done,
+            events={
+                "accepted": self.events - rejected,
+                "duplicate": sum(report.duplicate for report in self.reports),
+                "rejected": rejected,
+            },
+            files={"done": len(done) - failed, "failed": failed},
+        )
+
     def problem(self) -> str:
         """Why not everything was imported, "" if it was."""
         if self.error:
@@ -104,7 +132,8 @@ class BackgroundImport(threading.Thread):
         parts += [f"{duplicate:,} duplicate"] if duplicate else []
         parts += [f"{100 * self.position / self.total:.0f} %"] if self.total else []
         parts += [f"entry {r.part:,} of {r.parts:,}" for r in self.reports if r.parts and not r.done][:1]
-        return f"import: {', '.join(parts)}{self._waiting}"
+        parts[-1] += f"; waits: {self.waits}" if self.waits else ""
+        return f"import: {', '.join(parts)}"
 
     def _wait_or_give_up(self, error: JournalFullError) -> bool:
         if not self._patient:
@@ -113,11 +142,8 @@ class BackgroundImport(threading.Thread):
             raise BridgeError(f"{error}; `bridge run --import` delivers while it imports") from None
         if not self._waiting:
             log.warning("the import waits: %s", error)
-        self._waiting = f"; waits: {error}"
-        ended = self._stopping.wait(min(error.after, LONGEST_WAIT))
-        if ended:
-            self._waiting = ""
-        return not ended
+        self._waiting, self._stuck_at = str(error), self.events
+        return not self._stopping.wait(min(error.after, LONGEST_WAIT))
 
 
 def report_files(reports: Sequence[FileReport]) -> None:

@@ -53,9 +53,10 @@ class Finding:
 def command(config: Path | None, *, offline: bool, setup: bool) -> int:
     """Say whether configuration, journal and destinations are in order.
 
-    Every problem of the configuration is told at once. Then the journal is looked at, and each
-    enabled sink is asked whether its destination can be reached and lets us in; nothing is sent
-    and, without --setup, nothing is changed. The exit code is 1 if anything failed.
+    Every problem of the configuration is told at once. Then the journal is looked at, stages are
+    tried whether they can begin, and each enabled sink is asked whether its destination can be
+    reached and lets us in; nothing is sent and, without --setup, nothing is changed. The exit
+    code is 1 if anything failed.
     """
     if offline and setup:
         raise click.UsageError("--setup needs the network, so it cannot be --offline")
@@ -76,6 +77,13 @@ def _findings(host: Host, *, offline: bool, setup: bool) -> Iterator[Finding]:
         yield Finding(journal, "skipped", "not opened (--offline)")
     else:
         yield _attempt(journal, partial(_journal, host))
+    for name, stage in host.settings.stages.items():
+        if not stage.enabled:
+            yield Finding(f"stage {name}", "skipped", "disabled")
+        elif offline:
+            yield _attempt(f"stage {name}", partial(_stage_made, host, name))
+        else:
+            yield _attempt(f"stage {name}", partial(_stage_entered, host, name))
     for name, sink in host.settings.sinks.items():
         subject = f"sink {name}"
         if not sink.enabled:
@@ -93,6 +101,17 @@ def _attempt(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, "failed", shown(str(error)))
     except Exception as error:  # noqa: BLE001 - boundary: one broken plugin must not hide the others' findings
         return Finding(subject, "failed", f"the plugin failed with {type(error).__name__}")
+
+
+def _stage_made(host: Host, name: str) -> str:
+    host.stage(name)
+    return "not entered (--offline)"
+
+
+def _stage_entered(host: Host, name: str) -> str:
+    with host.stage(name):
+        sinks = host.settings.stages[name].sinks
+        return f"ready, for {', '.join(sinks) if sinks else 'every sink'}"
 
 
 def _made(host: Host, name: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from bridge.cli import cursors_kafka
+from bridge.cli.cursors_kafka import Destination, kafka_config
 from bridge.cli.host import Host, require_known
 from bridge.cli.options import config_option, examples
 from bridge.cli.output import ago, counted, moment, say, size, table
@@ -20,6 +22,8 @@ from bridge.journals.cursors import all_cursors, replace_cursors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bridge.journals.base import Start
+    from bridge.journals.kafka_cursors import Target
     from bridge.state import State
 
 __all__ = ["command"]
@@ -44,9 +48,14 @@ def command() -> None:
 def show(config: Path | None) -> None:
     """Show each pipeline's place in the journal, when it last moved, and what is left to read.
 
-    Works while the bridge runs. A Kafka journal keeps its cursors in Kafka, so they are not here.
+    Works while the bridge runs. With a Kafka journal the brokers are asked: the committed offsets
+    of each sink's group, how many records lie behind them, how old the next one is, and that age
+    as a share of what the topic keeps.
     """
     host = Host.load(config, resolve_secrets=False)
+    if kafka := kafka_config(host):
+        cursors_kafka.show(host, kafka)
+        return
     with host.look() as state:
         rows = [
             (
@@ -69,33 +78,51 @@ def show(config: Path | None) -> None:
     epilog=examples(
         "bridge cursors reset --sink search --to earliest --dry-run",
         "bridge cursors reset --sink search --to latest --yes",
+        "bridge cursors reset --sink search --to 2026-11-21T03:00+05:30    # Kafka",
+        "bridge cursors reset --sink search --stream 'telemetry[3]' --to 81200    # Kafka",
     ),
 )
 @click.option(
     "--sink", required=True, metavar="SINK", help="Whose place is moved; rejects = of invalid events."
 )
-@click.option("--to", required=True, type=click.Choice(["earliest", "latest"]), help="Where it is moved to.")
+@click.option(
+    "--to",
+    required=True,
+    type=Destination(),
+    metavar="PLACE",
+    help="earliest or latest; with Kafka also a time (2h, 2026-11-21T03:00) or an offset.",
+)
+@click.option("--stream", "streams", multiple=True, metavar="TOPIC[N]", help="Kafka: this partition alone.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option
 def reset(
-    config: Path | None, sink: str, to: Literal["earliest", "latest"], *, dry_run: bool, yes: bool
+    config: Path | None, sink: str, to: Target, streams: tuple[str, ...], *, dry_run: bool, yes: bool
 ) -> None:
-    """Move a sink to the beginning or the end of the journal.
+    """Move a sink to another place in the journal.
 
-    At the beginning, every event that the journal still holds is delivered to this sink again:
-    a destination that knows events by their id takes each once. At the end, whatever it has not
-    read is never delivered to it. Stop the bridge first, because it holds the state file.
+    At the earliest, every event that the journal still holds is delivered to this sink again:
+    a destination that knows events by their id takes each once. At the latest, whatever it has not
+    read is never delivered to it. With Kafka it can also go to the first record after a time, or
+    to an offset, within what each partition holds. Stop the bridge first: it holds the state file,
+    and Kafka moves no group that has members.
     """
     host = Host.load(config, resolve_secrets=False)
     require_known((sink,), (REJECTS, *host.settings.sinks), "--sink")
+    if kafka := kafka_config(host):
+        cursors_kafka.move(host, kafka, sink, to, streams, dry_run=True)
+        if _agreed(f"Move {sink} there?", dry_run=dry_run, yes=yes):
+            cursors_kafka.move(host, kafka, sink, to, streams, dry_run=False)
+            say(f"{sink} begins there when the bridge runs")
+        return
+    if streams or to not in {"earliest", "latest"}:
+        kind = host.settings.journal.type
+        raise click.UsageError(f"in a {kind} journal a sink moves to earliest or latest, in all of it")
     with host.look() if dry_run else host.open_state() as state:
-        places = open_journal(host.settings, host.registry, state).places(to)
+        places = open_journal(host.settings, host.registry, state).places(cast("Start", to))
         _show_move(state, sink, places)
-        if dry_run:
-            say("nothing was changed (--dry-run)")
+        if not _agreed(f"Move {sink} to the {to} events?", dry_run=dry_run, yes=yes):
             return
-        _confirm(f"Move {sink} to the {to} events?", yes=yes)
         replace_cursors(state, sink, places)
     say(f"{sink} begins there when the bridge runs")
 
@@ -113,6 +140,9 @@ def remove(config: Path | None, pipeline: str, *, yes: bool) -> None:
     host = Host.load(config, resolve_secrets=False)
     if pipeline in {REJECTS, *host.settings.sinks}:
         raise click.UsageError(f"{pipeline} is configured; `bridge cursors reset` moves its cursor")
+    if kafka_config(host):
+        group = f"{host.settings.instance}.{pipeline}"
+        raise BridgeError(f"Kafka forgets the group {group} by itself, and keeps no records for it")
     with host.open_state() as state:
         found = [cursor for cursor in all_cursors(state) if cursor[0] == pipeline]
         if not found:
@@ -147,6 +177,14 @@ def _left(host: Host, state: State, pipeline: str, detail: str, position: int) -
     if path.suffix in COMPRESSED:
         return ""
     return size(max(0, path.stat().st_size - position)) if path.is_file() else "the file is gone"
+
+
+def _agreed(question: str, *, dry_run: bool, yes: bool) -> bool:
+    if dry_run:
+        say("nothing was changed (--dry-run)")
+        return False
+    _confirm(question, yes=yes)
+    return True
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -8,18 +8,19 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from bridge.cli.dead_letters_kafka import shelves
 from bridge.cli.host import Host
 from bridge.cli.letters import SHORT, choosing, record
 from bridge.cli.options import config_option, examples
 from bridge.cli.output import counted, moment, say, table
 from bridge.cli.replay import replay_command
-from bridge.deadletters import SqliteDeadLetters
 from bridge.errors import BridgeError
 from bridge.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bridge.cli.dead_letters_kafka import Shelf
     from bridge.deadletters import DeadLetter, Filter
 
 __all__ = ["command"]
@@ -41,6 +42,7 @@ def command() -> None:
 
     A dead letter keeps an event's original bytes and the reason. What one sink refused is kept
     under that sink's name; what is not valid, and so of no use to any sink, under `rejects`.
+    They are in the state file and, with `dead_letter_topic`, in Kafka; commands look at both.
     """
 
 
@@ -62,8 +64,7 @@ def list_(config: Path | None, which: Filter, *, resolved: bool, limit: int) -> 
     Works while the bridge runs.
     """
     which = replace(which, resolved=resolved)
-    with Host.load(config, resolve_secrets=False).look() as state:
-        letters = SqliteDeadLetters(state)
+    with shelves(Host.load(config, resolve_secrets=False)) as letters:
         counts = letters.count(which)
         if not counts:
             say("no dead letters" if not resolved else "no resolved dead letters")
@@ -75,7 +76,7 @@ def list_(config: Path | None, which: Filter, *, resolved: bool, limit: int) -> 
             _list(letters, which, limit, sum(counts.values()))
 
 
-def _list(letters: SqliteDeadLetters, which: Filter, limit: int, total: int) -> None:
+def _list(letters: Shelf, which: Filter, limit: int, total: int) -> None:
     rows = [
         (
             letter.id[:SHORT],
@@ -105,8 +106,8 @@ def show(config: Path | None, letter_id: str) -> None:
     ID is the beginning of a letter's id, as long as no other letter's begins so. Works while the
     bridge runs.
     """
-    with Host.load(config, resolve_secrets=False).look() as state:
-        letter = SqliteDeadLetters(state).get(letter_id)
+    with shelves(Host.load(config, resolve_secrets=False)) as letters:
+        letter = letters.get(letter_id)
     if letter is None:
         raise BridgeError(f'no letter, or more than one, has an id that begins with "{letter_id}"')
     _show(letter)
@@ -156,9 +157,8 @@ def export(
     The original events can be mended by any tool and imported again. Works while the bridge runs.
     """
     which = replace(which, resolved=resolved)
-    with Host.load(config, resolve_secrets=False).look() as state:
-        letters = SqliteDeadLetters(state).find(which, limit)
-        for letter in letters:
+    with shelves(Host.load(config, resolve_secrets=False)) as letters:
+        for letter in letters.find(which, limit):
             line = letter.payload if form == "payload" else json.dumps(record(letter)).encode()
             output.write(line.replace(b"\n", b" ") + b"\n")
 

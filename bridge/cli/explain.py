@@ -45,12 +45,19 @@ def command(config: Path | None, file: str, sinks: tuple[str, ...], limit: int) 
     """Show what each sink would send for an event, or why nothing.
 
     Takes an event, a batch, an array or JSON Lines, from a file or standard input. For each event
-    it says whether it is valid, and for each sink whether a rule leaves it out, or exactly what
-    would be sent, without any secret. Nothing is sent and no network is used.
+    it says whether it is valid, what stages do with it, and for each sink whether a rule leaves it
+    out, or exactly what would be sent, without any secret. Nothing is sent and no network is used.
     """
     host = Host.load(config, resolve_secrets=False)
     require_known(sinks, host.settings.sinks, "--sink")
     explainer = Explainer(host, sinks or list(host.settings.enabled))
+    try:
+        _explain(explainer, file, limit)
+    finally:
+        explainer.close()
+
+
+def _explain(explainer: Explainer, file: str, limit: int) -> None:
     shown = 0
     for record in _records(file):
         for verdicts in explainer.explain(record):

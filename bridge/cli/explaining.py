@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bridge.engine.mapping import Doomed, map_events
 from bridge.engine.routing import FIELDS, Router
+from bridge.engine.staging import Chain
 from bridge.errors import BridgeError
 from bridge.journals.base import Page
 from bridge.settings import Patterns, RouteSettings
 from bridge.sinks import Batch, ObjectSink, Span
+from bridge.validation import Decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +31,10 @@ STREAM = "explain"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of an event at one sink, or ("") what it is as such; `payload` is what would be sent."""
+    """What becomes of an event at one sink or `stage NAME`, or ("") what it is as such.
+
+    `payload` is what would be sent.
+    """
 
     sink: str
     result: Literal["sent", "left out", "refused"]
@@ -38,22 +43,38 @@ class Verdict:
 
 
 class Explainer:
-    """Explains events for these sinks; none of them is entered, so nothing reaches a network."""
+    """Explains events for these sinks; none of them is entered, so nothing reaches a network.
+
+    Stages are entered, as in a run; `BridgeError` if one cannot work.
+    """
 
     def __init__(self, host: Host, sinks: Sequence[str]) -> None:
         self._decoder = host.decoder()
-        self._sinks = [_ExplainedSink(host.settings.sinks[name], host.sink(name)) for name in sinks]
+        self._stages = host.stages()
+        self._sinks = [
+            _ExplainedSink(host.settings.sinks[name], host.sink(name), self._stages.of(name))
+            for name in sinks
+        ]
+        self._stages.open()
         self._seen: dict[bytes, int] = {}
         self._number = 0
 
     def explain(self, record: bytes) -> Iterator[list[Verdict]]:
-        """For each event of a record: first what it is, then what becomes of it at each sink."""
+        """For each event of a record: what it is, what stages do, what becomes of it at each sink."""
         decoded = self._decoder.batch([record])
         for event in decoded.events:
-            yield [self._described(event), *(sink.follow(event) for sink in self._sinks)]
+            events, verdicts = _through(self._stages.shared, event)
+            for sink in self._sinks:
+                for new in events:
+                    verdicts += sink.follow(new, apart=len(events) > 1)
+            yield [self._described(event), *verdicts]
         for invalid in decoded.invalid:
             self._number += 1
             yield [_invalid(invalid)]
+
+    def close(self) -> None:
+        """Leave the stages."""
+        self._stages.close()
 
     def _described(self, event: Event) -> Verdict:
         self._number += 1
@@ -63,14 +84,25 @@ class Explainer:
 
 
 class _ExplainedSink:
-    def __init__(self, settings: SinkSettings, sink: Sink[Any, Any]) -> None:
+    def __init__(self, settings: SinkSettings, sink: Sink[Any, Any], chain: Chain) -> None:
         self._settings = settings
         self._sink = sink
+        self._chain = chain
         self._rules = list(_rules(settings.route))
         self._max_bytes = settings.limits(sink).max_payload_bytes
 
-    def follow(self, event: Event) -> Verdict:
-        """What becomes of the event here."""
+    def follow(self, event: Event, *, apart: bool) -> list[Verdict]:
+        """What becomes of the event here; `apart` says which one is meant, where there are several."""
+        events, verdicts = _through(self._chain, event)
+        named = apart or len(events) > 1
+        for new in events:
+            verdict = self._verdict(new)
+            verdicts.append(
+                replace(verdict, text=f"{new.eid} {new.mid}, {verdict.text}") if named else verdict
+            )
+        return verdicts
+
+    def _verdict(self, event: Event) -> Verdict:
         name = self._settings.id
         for rule, router in self._rules:
             if router.select([event]) is not None:
@@ -96,6 +128,24 @@ class _ExplainedSink:
             return Verdict(name, "refused", f"cannot be shown: {error}")
         except Exception as error:  # noqa: BLE001 - boundary: one broken plugin must not hide the other sinks
             return Verdict(name, "refused", f"cannot be shown: the plugin failed with {type(error).__name__}")
+
+
+def _through(chain: Chain, event: Event) -> tuple[list[Event], list[Verdict]]:
+    """The events that come out of a chain, and what each stage did, where it did anything."""
+    events, verdicts = [event], []
+    for link in chain.links:
+        found = Chain([link]).run(Decoded(events, None, []))
+        name = f"stage {link.id}"
+        if found.invalid:
+            verdicts += [Verdict(name, "refused", f"dead letter: {bad.reason}") for bad in found.invalid]
+        if found.dropped:
+            verdicts.append(Verdict(name, "left out", "left out by this stage"))
+        if found.derived:
+            verdicts.append(Verdict(name, "sent", f"makes {len(found.events)} events"))
+        elif any(new is not old for new, old in zip(found.events, events, strict=False)):
+            verdicts.append(Verdict(name, "sent", "changes it"))
+        events = found.events
+    return events, verdicts
 
 
 def _rules(route: RouteSettings) -> Iterator[tuple[str, Router]]:

@@ -10,7 +10,7 @@ import click
 
 from bridge import settings as configuration
 from bridge.configuration.problems import nearest, quoted
-from bridge.engine.assembly import make_sink
+from bridge.engine.assembly import Stages, make_sink, make_stage
 from bridge.errors import BridgeError
 from bridge.plugins import Plugins
 from bridge.state import State
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridge.registry import Registry
     from bridge.settings import Settings
     from bridge.sinks import Sink
+    from bridge.stages.base import Stage
 
 __all__ = ["Host", "require_known"]
 
@@ -71,6 +72,14 @@ class Host:
     def sink(self, name: str) -> Sink[Any, Any]:
         """A new sink of this id, not entered."""
         return make_sink(self.registry, self.settings.sinks[name])
+
+    def stage(self, name: str) -> Stage[Any]:
+        """A new stage of this id, not entered."""
+        return make_stage(self.registry, self.settings.stages[name])
+
+    def stages(self) -> Stages:
+        """Every enabled stage, not entered."""
+        return Stages(self.settings, self.registry)
 
 
 def require_known(names: Collection[str], known: Collection[str], option: str) -> None:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 EVERY = 30.0
 COLUMNS = ("read", "delivered", "duplicate", "filtered", "invalid", "dead letters", "outstanding")
+RARE = ("derived", "returned")  # shown where there are any
 COLOURS = {
     "running": "green",
     "idle": "green",
@@ -136,13 +137,12 @@ class PeriodicLog:
 
 def summarise(snapshots: Sequence[Snapshot], elapsed: float) -> None:
     """Print what became of every event, pipeline by pipeline."""
-    returned = any(snapshot.counts.returned for snapshot in snapshots)
-    extra = ("returned",) if returned else ()
+    extra = [name for name in RARE if any(getattr(snapshot.counts, name) for snapshot in snapshots)]
     rows = [
         (
             snapshot.pipeline,
             *_counts(snapshot),
-            *((snapshot.counts.returned,) if returned else ()),
+            *(getattr(snapshot.counts, name) for name in extra),
             f"{snapshot.counts.delivered / max(elapsed, 1e-3):,.0f}/s",
         )
         for snapshot in snapshots

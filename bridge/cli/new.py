@@ -19,10 +19,22 @@ wrote {folder}
     pip install --editable '.[test]'
     pytest
 
-Then change map and send in {module}.py; docs/plugins/tutorial.md takes you through it."""
+Then change {what} in {module}.py; {page} takes you through it."""
+BEGIN = {
+    "sink": ("map and send", "docs/plugins/tutorial.md"),
+    "stage": ("apply", "docs/stages.md"),
+    "journal": ("the reader's read", "docs/plugins/reference.md"),
+}
 
 
-@click.command("new", epilog=examples("bridge new sink click-house", "bridge new journal spool --dir ."))
+@click.command(
+    "new",
+    epilog=examples(
+        "bridge new sink click-house",
+        "bridge new stage redact-names",
+        "bridge new journal spool --dir .",
+    ),
+)
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
 @click.option(
@@ -41,5 +53,6 @@ def command(kind: str, name: str, parent: Path) -> None:
     (chosen,) = (known for known in KINDS if known == kind)
     folder = create(chosen, name, parent)
     module = next(folder.glob("bridge_*.py")).stem
-    for line in NEXT.format(folder=folder, module=module).splitlines():
+    what, page = BEGIN[kind]
+    for line in NEXT.format(folder=folder, module=module, what=what, page=page).splitlines():
         say(line)

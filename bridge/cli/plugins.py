@@ -57,5 +57,6 @@ def load_everything(config: Path | None) -> Plugins:
 def _offers(info: PluginInfo) -> str:
     if info.error:
         return f"cannot be used: {info.error}"
-    offers = [f"sink {name}" for name in info.sinks] + [f"journal {name}" for name in info.journals]
+    nouns = {"sink": info.sinks, "journal": info.journals, "stage": info.stages}
+    offers = [f"{noun} {name}" for noun, names in nouns.items() for name in names]
     return ", ".join(offers) or "observers"

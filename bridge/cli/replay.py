@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from bridge import logs
+from bridge.cli.dead_letters_kafka import staged
 from bridge.cli.host import Host, require_known
 from bridge.cli.letters import choosing
 from bridge.cli.live import screen_for
@@ -20,9 +22,10 @@ from bridge.deadletters import REJECTS, SqliteDeadLetters
 from bridge.engine.replay import Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bridge.cli.dead_letters_kafka import Choice, Count, Staged
     from bridge.deadletters import Filter
     from bridge.reports import Snapshot
     from bridge.settings import Settings
@@ -52,23 +55,26 @@ def replay_command(config: Path | None, which: Filter, *, limit: int | None, dry
     Each goes only to the sink that refused it, with the same identity; those of `rejects` go to
     every sink, if they are valid by now. What is delivered becomes resolved. What is refused again
     keeps its id and stays, with its attempts added up, and the exit code is 1. A sink whose
-    set-up is wrong ends the replay, and nothing is lost. Stop the bridge first, because it holds
-    the state file; what arrives meanwhile waits in the journal. --dry-run works beside it.
+    set-up is wrong ends the replay, and nothing is lost. For letters in the state file stop the
+    bridge first, because it holds that; what arrives meanwhile waits in the journal. For letters
+    in Kafka, and with --dry-run, it may go on.
     """
     host = Host.load(config, resolve_secrets=not dry_run)
     require_known((which.sink,) if which.sink else (), (REJECTS, *host.settings.sinks), "--sink")
-    if dry_run:
-        with host.look() as state:
-            return rehearse(host, state, list(_parts(host.settings, state, which)), limit)
-    logs.configure(host.settings.log)
-    with host.open_state() as state, Signals() as signals:
-        return _replay(host, state, list(_parts(host.settings, state, which)), limit, signals)
+    choose = partial(_parts, host.settings, which)
+    with staged(host, choose, limit) as copy:
+        if dry_run:
+            return _each(host, copy, choose, limit, partial(rehearse, host), host.look)
+        logs.configure(host.settings.log)
+        with Signals() as signals:
+            act = partial(_replay, host, signals, copy)
+            return _each(host, copy, choose, limit, act, host.open_state)
 
 
-def _parts(settings: Settings, state: State, which: Filter) -> Iterator[Filter]:
+def _parts(settings: Settings, which: Filter, count: Count) -> Iterator[Filter]:
     """One filter for each pipeline that has letters and can be replayed."""
     counts: dict[str, int] = {}
-    for (name, _), number in SqliteDeadLetters(state).count(which).items():
+    for (name, _), number in count(which).items():
         counts[name] = counts.get(name, 0) + number
     for name, number in sorted(counts.items()):
         if name == REJECTS or name in settings.enabled:
@@ -78,20 +84,58 @@ def _parts(settings: Settings, state: State, which: Filter) -> Iterator[Filter]:
             warn(f"{name} is {state_of}: its {counted(number, 'letter')} stay")
 
 
-def _replay(host: Host, state: State, parts: list[Filter], limit: int | None, signals: Signals) -> int:
+def _each(
+    host: Host,
+    copy: Staged | None,
+    choose: Choice,
+    limit: int | None,
+    act: Callable[[State, list[Filter], int | None], int],
+    open_state: Callable[[], State],
+) -> int:
+    """Do it to the letters in Kafka, if there are any, and to those in the state file."""
     code = 0
+    if copy is not None and copy.total:
+        code = act(copy.state, list(choose(SqliteDeadLetters(copy.state).count)), limit)
+        limit = None if limit is None else limit - copy.total
+        if limit == 0 or code == INTERRUPTED or not _has_letters(host, choose):
+            return code
+    elif copy is not None and not _has_letters(host, choose):
+        say("no dead letters to replay")
+        return code
+    with open_state() as state:
+        return max(code, act(state, list(choose(SqliteDeadLetters(state).count)), limit))
+
+
+def _has_letters(host: Host, choose: Choice) -> bool:
+    """Whether there is anything in the state file, too."""
+    if not host.state_path.is_file():
+        return False
+    with host.look() as state:
+        return any(True for _ in choose(SqliteDeadLetters(state).count))
+
+
+def _replay(
+    host: Host,
+    signals: Signals,
+    copy: Staged | None,
+    state: State,
+    parts: list[Filter],
+    limit: int | None,
+) -> int:
+    code = 0
+    from_kafka = copy if copy is not None and state is copy.state else None
     for part in parts:
         if limit == 0 or signals.received is not None:
             break
         replay = Replay(host.settings, host.registry, state, host.plugins.notify, part, limit)
         limit = limit if limit is None else max(0, limit - replay.letters.total)
-        code = max(code, _run(host, replay, signals))
+        code = max(code, _run(host, replay, signals, from_kafka))
     if not parts:
         say("no dead letters to replay")
     return INTERRUPTED if signals.received is not None else code
 
 
-def _run(host: Host, replay: Replay, signals: Signals) -> int:
+def _run(host: Host, replay: Replay, signals: Signals, copy: Staged | None) -> int:
     replay.start()
     trouble: list[Snapshot] = []
     with screen_for(host.settings.log) as screen:
@@ -100,7 +144,12 @@ def _run(host: Host, replay: Replay, signals: Signals) -> int:
             trouble = trouble or [s for s in replay.snapshots() if s.state in {"setup", "blocked"}]
             if trouble or signals.received is not None:
                 replay.stop()
+            if copy is not None:
+                copy.sync_now_and_then()
             time.sleep(TICK)
+    replay.close()
+    if copy is not None:
+        copy.sync()
     return _report(replay, trouble)
 
 

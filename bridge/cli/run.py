@@ -24,7 +24,8 @@ __all__ = ["command"]
     epilog=examples(
         "bridge run",
         "bridge run --only archive                 # one sink of several, for a process of its own",
-        "bridge run --import 2026-*.jsonl.gz --until-idle   # deliver these files, then end",
+        "bridge run --import 2026-11.jsonl.gz --until-idle   # deliver this file, then end",
+        "bridge run --import received/             # every file in it, and go on",
     ),
 )
 @click.option("--only", multiple=True, metavar="SINK", help="Run this sink alone; may be given again.")
@@ -34,17 +35,18 @@ __all__ = ["command"]
     "imports",
     multiple=True,
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="Put this file into the journal meanwhile; may be given again, - is standard input.",
+    type=click.Path(exists=True, allow_dash=True),
+    help="Put this file, or every file in this folder, into the journal meanwhile; may be given again, "
+    "- is standard input.",
 )
 @config_option
 def command(config: Path | None, only: tuple[str, ...], imports: tuple[str, ...], *, until_idle: bool) -> int:
     """Deliver events from the journal to the sinks.
 
     Each sink has its own pipeline and its own place in the journal, so one that is down delays
-    no other. Ctrl-C or SIGTERM stops reading, delivers what is on its way, stores the places and
-    ends with exit code 0; whatever was not acknowledged is read again next time. A second signal
-    ends at once, which is safe too.
+    no other. Ctrl-C or SIGTERM stops the intakes and then reading, delivers what is on its way,
+    stores the places and ends with exit code 0; whatever was not acknowledged is read again next
+    time. A second signal ends at once, which is safe too.
 
     On a terminal a table shows how it goes; otherwise the log has a line per pipeline every 30 s.
     """

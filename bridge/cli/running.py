@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from bridge.cli.host import Host
     from bridge.cli.live import Screen
+    from bridge.intake.status import IntakeStatus
     from bridge.state import State
 
 __all__ = ["Run", "Signals", "orphans"]
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 TICK = 0.1
 QUIET = 1.5  # seconds without work after which an import counts as delivered
+INTAKE_SHARE = 0.1  # of the grace period, for requests that have begun; the pipelines' own share comes after
 SHOW_CURSOR = b"\x1b[?25h"
 SECOND_SIGNAL = 130
 
@@ -114,9 +116,10 @@ class Run:
             )  # fmt: skip
         with ExitStack() as stack, Signals() as signals:
             self._serve(stack)
-            self._supervisor.start()
-            stack.callback(self._stop)
+            stack.callback(self._close_intakes)
             self._intakes.start()
+            self._supervisor.start()
+            stack.callback(self._supervisor.stop)
             if self._import:
                 self._import.start()
             outcome = self._watch_and_tell(signals)
@@ -133,7 +136,7 @@ class Run:
     def _serve(self, stack: ExitStack) -> None:
         ops = self._settings.ops
         if ops.enabled:
-            server = OpsServer(self._supervisor, ops.host, ops.port)
+            server = OpsServer(self._supervisor, ops.host, ops.port, self._statuses)
             server.start()
             stack.callback(server.close)
             self._url = server.url
@@ -154,8 +157,7 @@ class Run:
             if self._state.broken:
                 return Outcome.BROKEN
             if signals.received is not None:
-                self._stop()
-                if time.monotonic() - signals.received > self._settings.shutdown.grace:
+                if self._leaving(time.monotonic() - signals.received):
                     return Outcome.LATE
             elif self._import and self._import.done and self._imported():
                 return Outcome.IMPORTED
@@ -165,13 +167,27 @@ class Run:
             time.sleep(TICK)
         return Outcome.BROKEN if self._state.broken else Outcome.ENDED
 
-    def _stop(self) -> None:
+    def _leaving(self, seconds: float) -> bool:
+        """Stop what gives events, then what delivers them; whether the time for both is over."""
+        grace = self._settings.shutdown.grace
+        self._take_no_more()
+        if self._intakes.join() or seconds > INTAKE_SHARE * grace:
+            self._supervisor.stop()
+        return seconds > grace
+
+    def _take_no_more(self) -> None:
         if not self._stopped:
             self._stopped = True
-            self._intakes.close()
+            self._intakes.stop(INTAKE_SHARE * self._settings.shutdown.grace)
             if self._import:
                 self._import.stop()
-            self._supervisor.stop()
+
+    def _close_intakes(self) -> None:
+        self._take_no_more()
+        self._intakes.join(INTAKE_SHARE * self._settings.shutdown.grace)
+
+    def _statuses(self) -> list[IntakeStatus]:
+        return [*self._intakes.statuses(), *([self._import.status()] if self._import else [])]
 
     def _imported(self) -> bool:
         """The files are in the journal: end when idle, or tell once that all of it is delivered."""
@@ -195,9 +211,10 @@ class Run:
         )
 
     def _notes(self) -> list[str]:
-        if self._import is None or self._import.done:
-            return []
-        return [self._import.note()]
+        notes = [f"{one.intake}: {one.trouble}" for one in self._intakes.statuses() if one.trouble]
+        if self._import is not None and not self._import.done:
+            notes.append(self._import.note())
+        return notes
 
     def _report(self) -> None:
         """Say what became of every event, and where to look."""

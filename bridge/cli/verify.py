@@ -17,10 +17,10 @@ __all__ = ["command"]
 
 
 @click.command(
-    "verify", epilog=examples("bridge verify archive", "bridge verify archive --stream telemetry/3")
+    "verify", epilog=examples("bridge verify archive", "bridge verify archive --stream 'telemetry[3]'")
 )
 @click.argument("sink")
-@click.option("--stream", help="One stream of the journal, such as log or telemetry/3; otherwise all.")
+@click.option("--stream", help="One stream of the journal, such as log or telemetry[3]; otherwise all.")
 @config_option
 def command(config: Path | None, *, sink: str, stream: str | None) -> int:
     """Prove from a destination alone that nothing is missing there.

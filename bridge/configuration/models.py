@@ -9,17 +9,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 from bridge.configuration.intake import IntakeSettings
+from bridge.configuration.routes import Glob, Patterns, RouteSettings, Table
 from bridge.journals.base import JournalConfig, Start
 from bridge.sinks import BatchLimits, ObjectSink, Sink, SinkConfig
+from bridge.stages.base import StageConfig
 
 __all__ = [
     "JOURNAL_KEYS",
     "SINK_KEYS",
+    "STAGE_KEYS",
     "BatchSettings",
     "DeadLetterSettings",
     "DedupSettings",
@@ -38,58 +41,12 @@ __all__ = [
     "ShutdownSettings",
     "SinkKeys",
     "SinkSettings",
+    "StageKeys",
+    "StageSettings",
     "ValidationSettings",
 ]
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-Glob = Annotated[str, Field(min_length=1)]
-
-
-class Table(BaseModel):
-    """Base of every host table: unknown keys are refused, values are frozen, input is never shown."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class Patterns(Table):
-    """Globs over three fields of an event; an empty list says nothing about its field."""
-
-    eids: tuple[Glob, ...] = Field(
-        default=(),
-        description="Leave out events whose `eid` matches one of these globs.",
-        examples=[["ERROR"]],
-    )
-    channels: tuple[Glob, ...] = Field(
-        default=(),
-        description="Leave out events whose `context.channel` matches one of these globs.",
-        examples=[["test-*"]],
-    )
-    producers: tuple[Glob, ...] = Field(
-        default=(),
-        description="Leave out events whose `context.pdata.id` matches one of these globs.",
-        examples=[["*.staging"]],
-    )
-
-
-class RouteSettings(Table):
-    """Which events a sink gets: every field that has globs must match one of them."""
-
-    eids: tuple[Glob, ...] = Field(
-        default=(),
-        description="Only events whose `eid` matches one of these globs; empty = all.",
-        examples=[["ASSESS", "INT*"]],
-    )
-    channels: tuple[Glob, ...] = Field(
-        default=(),
-        description="Only events whose `context.channel` matches; empty = all.",
-        examples=[["state-*"]],
-    )
-    producers: tuple[Glob, ...] = Field(
-        default=(),
-        description="Only events whose `context.pdata.id` matches; empty = all.",
-        examples=[["*.app"]],
-    )
-    exclude: Patterns = Field(default=Patterns(), description="Events that match any of these are left out.")
 
 
 class BatchSettings(Table):
@@ -203,6 +160,28 @@ class SinkSettings(SinkKeys):
         # An object's range begins where the one before it ended, so they go one after the other.
         ordered = isinstance(sink, ObjectSink) or bool(getattr(sink.config, "ordered", False))
         return 1 if ordered else self.max_in_flight or sink.max_in_flight
+
+
+class StageKeys(Table):
+    """The host's keys of a `[stages.<id>]` table; every other key belongs to the stage's plugin."""
+
+    type: str = Field(description="Which plugin changes events; `bridge plugins` lists them.")
+    enabled: bool = Field(default=True, description="false leaves the stage out.")
+    sinks: tuple[Glob, ...] = Field(
+        default=(),
+        description="Ids of the sinks it works for, globs allowed; empty = all, where it runs once for all.",
+        examples=[["partner"]],
+    )
+    route: RouteSettings = Field(
+        default=RouteSettings(), description="Which events the stage gets; all others pass by unchanged."
+    )
+
+
+class StageSettings(StageKeys):
+    """One `[stages.<id>]` table: the host's keys, and the plugin's own as `config`."""
+
+    id: str
+    config: SerializeAsAny[StageConfig]
 
 
 class JournalKeys(Table):
@@ -320,6 +299,9 @@ class FileTables(HostTables):
     """Every table that may stand in the file, with the host's keys of each."""
 
     journal: JournalKeys = Field(default=JournalKeys(), description="Where the events are kept.")
+    stages: dict[str, StageKeys] = Field(
+        default={}, description="What is changed on the way; one table a stage, in this order."
+    )
     sinks: dict[str, SinkKeys] = Field(description="Where the events go; one table a destination.")
 
 
@@ -332,6 +314,7 @@ class Settings(HostTables):
 
     journal: JournalSettings
     sinks: Mapping[str, SinkSettings]
+    stages: Mapping[str, StageSettings] = {}
     unresolved: Mapping[str, str] = {}
     origin: str = ""
 
@@ -342,4 +325,5 @@ class Settings(HostTables):
 
 
 SINK_KEYS = frozenset(SinkKeys.model_fields)
+STAGE_KEYS = frozenset(StageKeys.model_fields)
 JOURNAL_KEYS = frozenset(JournalKeys.model_fields)

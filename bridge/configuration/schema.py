@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 
-from bridge.configuration.models import HostTables, JournalKeys, SinkKeys
+from bridge.configuration.models import HostTables, JournalKeys, SinkKeys, StageKeys
 from bridge.configuration.validation import RESERVED_IDS, SINK_ID
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(registry: Registry) -> Schema:
-    """A schema of the file for editors and CI; sinks and the journal are `oneOf` on their `type`.
+    """A schema of the file for editors and CI; sinks, stages and the journal are `oneOf` on their `type`.
 
     It knows the plugins in the registry, so load what it should know first. A plugin whose
     model has no JSON Schema is described by its `type` alone.
@@ -31,10 +31,17 @@ def json_schema(registry: Registry) -> Schema:
     definitions: Schema = {}
     schema = _of(HostTables, "host", definitions)
     journals = {name: journal.config_type for name, journal in registry.journals.items()}
+    stages = {name: stage.config_type for name, stage in registry.stages.items()}
     sinks = {name: sink.config_type for name, sink in registry.sinks.items()}
     schema["properties"] |= {
         "journal": _one_of("journal", JournalKeys, journals, definitions)
         | {"description": "Where the events are kept."},
+        "stages": {
+            "type": "object",
+            "description": "What is changed on the way; one table a stage, in this order.",
+            "propertyNames": {"pattern": f"^{SINK_ID.pattern}$"},
+            "additionalProperties": _one_of("stage", StageKeys, stages, definitions),
+        },
         "sinks": {
             "type": "object",
             "description": "Where the events go; one table a destination.",

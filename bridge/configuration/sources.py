@@ -30,6 +30,7 @@ __all__ = ["PREFIX", "Tables", "fold", "located", "read", "typed"]
 
 PREFIX = "BRIDGE_"
 DELIMITER = "__"
+NAMED = ("stages", "sinks")  # tables of tables, whose ids the operator chooses
 SCALARS = frozenset(
     name for name, field in HostTables.model_fields.items() if not is_mapping(field.annotation)
 )
@@ -58,6 +59,10 @@ class Tables:
         """The `[sinks.<id>]` tables, whatever they hold; empty if there is no such table."""
         return _table(self.data.get("sinks"))
 
+    def stages(self) -> dict[str, Any]:
+        """The `[stages.<id>]` tables, whatever they hold; empty if there is no such table."""
+        return _table(self.data.get("stages"))
+
     def journal(self) -> dict[str, Any]:
         """The `[journal]` table, whatever it holds."""
         return _table(self.data.get("journal"))
@@ -67,7 +72,8 @@ class Tables:
         plugins = _table(self.data.get("plugins"))
         extra = plugins.get("load", [])
         wanted = [self.journal().get("type", "sqlite"), *(extra if isinstance(extra, list) else [])]
-        wanted += [sink.get("type") for sink in map(_table, self.sinks().values())]
+        tables = [*self.stages().values(), *self.sinks().values()]
+        wanted += [noun.get("type") for noun in map(_table, tables)]
         return list(dict.fromkeys(str(name) for name in wanted if isinstance(name, str) and name))
 
     def plugin_folder(self) -> Path | None:
@@ -121,7 +127,8 @@ def _merged(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, An
             cls, settings_cls: type[BaseSettings], *_: Any, **__: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             file = TomlConfigSettingsSource(settings_cls, path)
-            environment = EnvironmentSource(settings_cls, environ, _table(file.toml_data.get("sinks")))
+            named = {noun: _table(file.toml_data.get(noun)) for noun in NAMED}
+            environment = EnvironmentSource(settings_cls, environ, named)
             variables.update(environment.variables)
             return environment, file
 
@@ -136,10 +143,13 @@ class EnvironmentSource(PydanticBaseSettingsSource):
     """
 
     def __init__(
-        self, settings_cls: type[BaseSettings], environ: Mapping[str, str], sinks: Mapping[str, Any]
+        self,
+        settings_cls: type[BaseSettings],
+        environ: Mapping[str, str],
+        named: Mapping[str, Mapping[str, Any]],
     ) -> None:
         super().__init__(settings_cls)
-        self._ids = {fold(name): name for name in sinks}
+        self._ids = {(noun, fold(name)): name for noun, tables in named.items() for name in tables}
         self._data: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
         for name in sorted(environ, reverse=True):  # the upper-case spelling comes last and wins
@@ -162,8 +172,8 @@ class EnvironmentSource(PydanticBaseSettingsSource):
         path = tuple(name[len(PREFIX) :].lower().split(DELIMITER))
         if len(path) == 1:  # others are not ours: Kubernetes sets BRIDGE_PORT for a service named bridge
             return path if path[0] in SCALARS else ()
-        if path[0] == "sinks":
-            return (path[0], self._ids.get(path[1], path[1]), *path[2:])
+        if path[0] in NAMED:
+            return (path[0], self._ids.get((path[0], path[1]), path[1]), *path[2:])
         return path
 
     def _put(self, path: tuple[str, ...], value: Text) -> None:
@@ -174,9 +184,9 @@ class EnvironmentSource(PydanticBaseSettingsSource):
         table[path[-1]] = value
 
 
-def fold(sink: str) -> str:
-    """A sink's id as the environment spells it: lower case, dashes as underscores."""
-    return sink.lower().replace("-", "_")
+def fold(name: str) -> str:
+    """A sink's or stage's id as the environment spells it: lower case, dashes as underscores."""
+    return name.lower().replace("-", "_")
 
 
 def _typed(value: Any, annotation: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from bridge.configuration.models import (
     JOURNAL_KEYS,
     SINK_KEYS,
+    STAGE_KEYS,
     FileTables,
     HostTables,
     JournalKeys,
@@ -21,6 +23,8 @@ from bridge.configuration.models import (
     Settings,
     SinkKeys,
     SinkSettings,
+    StageKeys,
+    StageSettings,
 )
 from bridge.configuration.problems import Report, nearest, quoted
 from bridge.configuration.shapes import secret_values
@@ -40,6 +44,7 @@ __all__ = ["RESERVED_IDS", "SINK_ID", "validate"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 SINK_ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+NOUNS = frozenset({"journal", "stages", "sinks"})  # what plugins have a say in
 RESERVED_IDS = frozenset({"rejects"})  # the pipeline that dead-letters invalid events
 BAD_ID = "an id is 1 to 63 of a-z 0-9 - _, begins with a letter and has no two underscores in a row"
 URL_PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
@@ -48,11 +53,14 @@ URL_PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
 def validate(tables: Tables, registry: Registry, places: Places) -> Settings:
     """Judge the merged tables; `ConfigError` with every problem, or the settings."""
     step = _Validation(tables, registry, places)
-    host, journal, sinks = step.host(), step.journal(), step.sinks()
+    host, journal, stages, sinks = step.host(), step.journal(), step.stages(), step.sinks()
     if step.report.problems or host is None or journal is None:
         raise ConfigError(step.report.problems, tables.origin)
     own = dict(host) | {"data_dir": located(tables.folder, host.data_dir)}
-    return Settings(**own, journal=journal, sinks=sinks, unresolved=step.unresolved, origin=tables.origin)
+    if "level" not in host.validation.model_fields_set and (level := journal.config.validation_level):
+        own["validation"] = host.validation.model_copy(update={"level": level})
+    nouns: dict[str, Any] = {"journal": journal, "stages": stages, "sinks": sinks}
+    return Settings(**own, **nouns, unresolved=step.unresolved, origin=tables.origin)
 
 
 class _Validation:
@@ -70,7 +78,7 @@ class _Validation:
                 remember(password)
 
     def host(self) -> HostTables | None:
-        data = {key: value for key, value in self._tables.data.items() if key not in {"journal", "sinks"}}
+        data = {key: value for key, value in self._tables.data.items() if key not in NOUNS}
         host = self._model(HostTables, (), data, [FileTables])
         if host:
             self._plugin_folder(host)
@@ -105,28 +113,37 @@ class _Validation:
             self.report.add(
                 (), "no sink is configured; write at least one table, for example [sinks.archive]"
             )
-        self._identifiers(data)
+        self._identifiers("sinks", data)
         sinks = {name: self._sink(name, table) for name, table in data.items()}
         if data and self._disabled == len(data):
             self.report.add(("sinks",), "every sink is disabled; remove enabled = false from one of them")
         return {name: sink for name, sink in sinks.items() if sink is not None}
+
+    def stages(self) -> dict[str, StageSettings]:
+        data = self._tables.data.get("stages", {})
+        if not isinstance(data, dict):
+            self.report.add(("stages",), "must hold one table a stage, written [stages.privacy]")
+            return {}
+        self._identifiers("stages", data)
+        stages = {name: self._stage(name, table) for name, table in data.items()}
+        return {name: stage for name, stage in stages.items() if stage is not None}
 
     def _plugin_folder(self, host: HostTables) -> None:
         folder = self._tables.plugin_folder()
         if host.plugins.dir and folder and not folder.is_dir():
             self.report.add(("plugins", "dir"), "there is no such folder")
 
-    def _identifiers(self, data: Mapping[str, Any]) -> None:
+    def _identifiers(self, noun: str, data: Mapping[str, Any]) -> None:
         folded: dict[str, str] = {}
         for name in data:
             twin = folded.setdefault(fold(name), name)
             if not SINK_ID.fullmatch(name) or "__" in name:
-                self.report.add(("sinks", name), BAD_ID)
-            elif name in RESERVED_IDS:
-                self.report.add(("sinks", name), "this id is the bridge's own; choose another one")
+                self.report.add((noun, name), BAD_ID)
+            elif noun == "sinks" and name in RESERVED_IDS:
+                self.report.add((noun, name), "this id is the bridge's own; choose another one")
             elif twin != name:
                 self.report.add(
-                    ("sinks", name), f'the environment cannot tell this id from "{twin}"; choose another one'
+                    (noun, name), f'the environment cannot tell this id from "{twin}"; choose another one'
                 )
 
     def _sink(self, name: str, data: Any) -> SinkSettings | None:
@@ -134,7 +151,7 @@ class _Validation:
         if not isinstance(data, dict):
             self.report.add(path, f"must be a table, written [sinks.{name}]")
             return None
-        if "type" not in data and (stray := self._stray(name)):
+        if "type" not in data and (stray := self._stray(path)):
             self.report.add(path, stray)
             return None
         keys, own = _divided(data, SINK_KEYS)
@@ -156,15 +173,50 @@ class _Validation:
             return None
         return self._model(plugin.config_type, path, own, [plugin.config_type, SinkKeys], resolve=enabled)
 
-    def _stray(self, name: str) -> str | None:
-        """What to say of a table that only the environment speaks of."""
-        prefix = f"sinks.{name}."
-        names = [variable for path, variable in self._tables.variables.items() if path.startswith(prefix)]
-        if not names or len(names) < len(self._tables.sinks()[name]):
+    def _stage(self, name: str, data: Any) -> StageSettings | None:
+        path = ("stages", name)
+        if not isinstance(data, dict):
+            self.report.add(path, f"must be a table, written [stages.{name}]")
             return None
-        near = nearest(name, (other for other in self._tables.sinks() if other != name))
+        if "type" not in data and (stray := self._stray(path)):
+            self.report.add(path, stray)
+            return None
+        keys, own = _divided(data, STAGE_KEYS)
+        host = self._model(StageKeys, path, keys, [StageKeys])
+        if host is None:
+            return None
+        self._stage_sinks(path, host)
+        try:
+            plugin = self._registry.stage(host.type)
+        except PluginError as error:
+            self.report.add((*path, "type"), str(error))
+            return None
+        known: list[type[BaseModel]] = [plugin.config_type, StageKeys]
+        config = self._model(plugin.config_type, path, own, known, resolve=host.enabled)
+        return None if config is None else StageSettings(**dict(host), id=name, config=config)
+
+    def _stage_sinks(self, path: tuple[str, str], host: StageKeys) -> None:
+        ids = list(self._tables.sinks())
+        for index, glob in enumerate(host.sinks):
+            if not any(fnmatchcase(name, glob) for name in ids):
+                near = nearest(glob, ids)
+                hint = f'did you mean "{near}"?' if near else f"configured: {quoted(ids)}"
+                self.report.add((*path, "sinks", index), f'no sink has the id "{glob}" ({hint})')
+
+    def _stray(self, path: tuple[str, str]) -> str | None:
+        """What to say of a table that only the environment speaks of."""
+        noun, name = path
+        tables = getattr(self._tables, noun)()
+        prefix = f"{noun}.{name}."
+        names = [variable for place, variable in self._tables.variables.items() if place.startswith(prefix)]
+        if not names or len(names) < len(tables[name]):
+            return None
+        near = nearest(name, (other for other in tables if other != name))
         hint = f' (did you mean "{near}"?)' if near else ""
-        return f"only {quoted(sorted(names)[:1])} speaks of this sink, and it has no type{hint}"
+        return (
+            f"only {quoted(sorted(names)[:1])} speaks of this {noun.removesuffix('s')}, "
+            f"and it has no type{hint}"
+        )
 
     def _model(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from bridge.deadletters import REJECTS
@@ -12,10 +14,11 @@ from bridge.engine.progress import Progress
 from bridge.engine.retry import Backoff, RejectLimiter
 from bridge.engine.routing import Router
 from bridge.engine.settling import Options
-from bridge.errors import BridgeError, PluginError
+from bridge.engine.staging import Chain, Link
+from bridge.errors import BridgeError, PluginError, SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bridge.deadletters import DeadLetters
     from bridge.engine.inflow import Inflow
@@ -23,12 +26,44 @@ if TYPE_CHECKING:
     from bridge.engine.sharing import SharedDecoder
     from bridge.journals.base import Journal
     from bridge.registry import Registry
-    from bridge.settings import Settings, SinkSettings
+    from bridge.settings import Settings, SinkSettings, StageSettings
     from bridge.sinks import Sink
+    from bridge.stages.base import Stage
 
-__all__ = ["Parts", "make_sink", "rejects_pipeline", "sink_pipeline"]
+__all__ = ["Parts", "Stages", "make_sink", "make_stage", "rejects_pipeline", "sink_pipeline"]
 
 DRAIN_SHARE = 0.8  # of the grace period; the rest is for the last cursors and for ending
+
+
+class Stages:
+    """Every enabled stage, in the file's order; each is entered with this.
+
+    Stages for all sinks are the `shared` chain, which runs once for a page; stages for some
+    sinks run behind it, in the pipelines of these alone.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._made = [(one, make_stage(registry, one)) for one in settings.stages.values() if one.enabled]
+        self._stack = ExitStack()
+        self.shared = self._chain(lambda one: not one.sinks)
+
+    def of(self, sink: str) -> Chain:
+        """The chain of stages for some sinks, this one among them."""
+        return self._chain(lambda one: any(fnmatchcase(sink, glob) for glob in one.sinks))
+
+    def open(self) -> None:
+        """Enter every stage; `BridgeError` says which one cannot work, and none stays entered then."""
+        with ExitStack() as stack:
+            for one, stage in self._made:
+                _entered(stack, one.id, stage)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Leave every stage that was entered."""
+        self._stack.close()
+
+    def _chain(self, wanted: Callable[[StageSettings], bool]) -> Chain:
+        return Chain([Link(one.id, stage, Router(one.route)) for one, stage in self._made if wanted(one)])
 
 
 class Parts:
@@ -41,10 +76,12 @@ class Parts:
         dead_letters: DeadLetters,
         notify: Callable[..., None],
         *,
+        stages: Stages | None = None,
         until_idle: bool = False,
     ) -> None:
         self.settings = settings
         self.decoder = decoder
+        self.stages = stages
         self.dead_letters = dead_letters
         self.notify = notify
         self.until_idle = until_idle
@@ -54,12 +91,36 @@ class Parts:
 def make_sink(registry: Registry, settings: SinkSettings) -> Sink[Any, Any]:
     """A new sink as configured, not entered; `PluginError` if its constructor fails."""
     kind = registry.sink(settings.type)
-    try:
+    with _named(f"sink {settings.id} cannot be made"):
         return kind(settings.config)
+
+
+def make_stage(registry: Registry, settings: StageSettings) -> Stage[Any]:
+    """A new stage as configured, not entered; `PluginError` if its constructor fails."""
+    kind = registry.stage(settings.type)
+    with _named(f"stage {settings.id} cannot be made"):
+        return kind(settings.config)
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say what a plugin could not do; a stranger's text may quote anything, so only its kind is told."""
+    try:
+        yield
     except BridgeError:
         raise
-    except Exception as error:  # boundary: a stranger's text may quote anything, so only its kind is told
-        raise PluginError(f"sink {settings.id} cannot be made: {type(error).__name__}") from error
+    except Exception as error:
+        raise PluginError(f"{what}: {type(error).__name__}") from error
+
+
+def _entered(stack: ExitStack, name: str, stage: Stage[Any]) -> None:
+    try:
+        with _named(f"stage {name} cannot be entered"):
+            stack.enter_context(stage)
+    except PluginError:
+        raise
+    except BridgeError as error:
+        raise SetupError(f"stage {name}: {error}") from error
 
 
 def sink_pipeline(
@@ -69,7 +130,8 @@ def sink_pipeline(
     limits = settings.limits(sink)
     progress = Progress()
     router = Router(settings.route)
-    inflow = SinkInflow(sink, parts.decoder, router, progress, limits, settings.dedup.window)
+    chain = parts.stages.of(settings.id) if parts.stages else Chain()
+    inflow = SinkInflow(sink, parts.decoder, chain, router, progress, limits, settings.dedup.window)
     retry = settings.retry
     options = Options(
         name=settings.id,

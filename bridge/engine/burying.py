@@ -57,11 +57,11 @@ class DeadLetterDesk:
         """The letter of an event that the destination refused."""
         stream, position, _ = load.source(index)
         event = load.events[index]
-        identifier = letter_id(self._pipeline, stream, position, event.raw)
+        identifier = letter_id(self._pipeline, stream, position, event.source)
         return DeadLetter(
             identifier, self._pipeline, self._plugin, "deliver", reject.code, "",
             redact(reject.reason)[:MAX_REASON], load.attempt, load.first_ms, int(time.time() * 1000), stream,
-            position, event.eid, event.mid, event.raw,
+            position, event.eid, event.mid, event.source,
         )  # fmt: skip
 
     def bury(self, letters: Sequence[DeadLetter]) -> bool:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from bridge.engine.progress import Progress, Ticket
     from bridge.engine.routing import Router
     from bridge.engine.sharing import SharedDecoder
+    from bridge.engine.staging import Chain
     from bridge.events import Event
     from bridge.journals.base import Page
     from bridge.sinks import BatchLimits, Sink
+    from bridge.validation import Invalid
 
 __all__ = ["Harvest", "Inflow", "RejectsInflow", "SinkInflow"]
 
@@ -39,6 +41,7 @@ class Harvest:
     filtered: int = 0
     invalid: int = 0
     duplicate: int = 0
+    derived: int = 0
     loads: list[Load] = field(default_factory=list)
     doomed: list[Doomed] = field(default_factory=list)
     ticket: Ticket | None = None
@@ -84,14 +87,13 @@ class RejectsInflow:
     def take(self, page: Page, now: float) -> Harvest:  # noqa: ARG002 - the inflows share one shape
         """Look at one page."""
         decoded = self._decoder.decode(page, patient=True)
-        doomed = [
-            Doomed(
-                "validate", bad.code, bad.reason, bad.path, page.before(bad.index), bad.eid, bad.mid, bad.raw
-            )
-            for bad in decoded.invalid
-        ]
-        ticket = self._progress.issue(page.stream, page.start, page.end)
-        return Harvest(read=decoded.count, filtered=len(decoded.events), doomed=doomed, ticket=ticket)
+        return Harvest(
+            read=decoded.count,
+            filtered=len(decoded.events) + decoded.dropped,
+            derived=decoded.derived,
+            doomed=[_refused(page, bad) for bad in decoded.invalid],
+            ticket=self._progress.issue(page.stream, page.start, page.end),
+        )
 
     def due(self, now: float) -> list[Load]:  # noqa: ARG002 - as above
         """Nothing is ever batched here."""
@@ -115,6 +117,7 @@ class SinkInflow:
         self,
         sink: Sink[Any, Any],
         decoder: SharedDecoder,
+        chain: Chain,
         router: Router,
         progress: Progress,
         limits: BatchLimits,
@@ -122,6 +125,7 @@ class SinkInflow:
     ) -> None:
         self._sink = sink
         self._decoder = decoder
+        self._chain = chain
         self._router = router
         self._progress = progress
         self._limits = limits
@@ -141,18 +145,21 @@ class SinkInflow:
 
     def take(self, page: Page, now: float) -> Harvest:
         """Bring one page to loads."""
-        decoded = self._decoder.decode(page)
-        harvest = Harvest(read=decoded.count, invalid=len(decoded.invalid))
+        shared = self._decoder.decode(page)
+        decoded = self._chain.run(shared)
+        harvest = Harvest(read=decoded.count, invalid=len(shared.invalid), derived=decoded.derived)
+        harvest.doomed = [_refused(page, bad) for bad in decoded.invalid[len(shared.invalid) :]]
         events: Sequence[Event] = decoded.events
         origins: Sequence[int] = decoded.origins if decoded.origins is not None else range(len(events))
-        events, origins, harvest.filtered = _kept(events, origins, self._router.select(events))
+        events, origins, left_out = _kept(events, origins, self._router.select(events))
+        harvest.filtered = decoded.dropped + left_out
         if self._window is not None:
             events, origins, harvest.duplicate = _kept(
                 events, origins, self._window.fresh(identities(events))
             )
         mapped = map_events(self._sink, page, events, origins, self._limits.max_payload_bytes)
         harvest.filtered += mapped.declined
-        harvest.doomed = mapped.doomed
+        harvest.doomed += mapped.doomed
         if self._packer is not None:
             before = self._packer.duplicates
             harvest.loads = self._packer.add(page, mapped.origins, mapped.events, mapped.payloads, now)
@@ -185,6 +192,10 @@ class SinkInflow:
     def _batch(self, ticket: Ticket, page: Page, mapped: Mapped, now: float) -> list[Load]:
         self._progress.add(ticket, len(mapped.events))
         return self._batcher.add(ticket, page, mapped.origins, mapped.events, mapped.payloads, now)
+
+
+def _refused(page: Page, bad: Invalid) -> Doomed:
+    return Doomed(bad.step, bad.code, bad.reason, bad.path, page.before(bad.index), bad.eid, bad.mid, bad.raw)
 
 
 def _kept(

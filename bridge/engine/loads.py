@@ -35,6 +35,7 @@ class Load:
     For an ordinary sink `events`, `payloads` and the `segments`' origins are parallel. For an
     `ObjectSink` the payloads are packs, `events` is empty and `ticket` settles all `count`
     events together. `attempt` counts sends so far; times are seconds of a monotonic clock.
+    `size` is bytes of payload, `beside` what the events hold in memory besides.
     """
 
     events: Sequence[Event]
@@ -48,6 +49,12 @@ class Load:
     first_ms: int = 0
     ticket: Ticket | None = None
     span: Span | None = None
+    beside: int = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that this load keeps from being used for another."""
+        return self.size + self.beside
 
     def batch(self, sink: str) -> Batch[Any]:
         """The public view of this load, for its next attempt."""
@@ -105,10 +112,10 @@ class Load:
             if origins:
                 segments.append(Segment(segment.ticket, segment.page, origins))
             base += len(segment.origins)
-        size = self.size * len(indexes) // max(self.count, 1)
+        size, beside = (whole * len(indexes) // max(self.count, 1) for whole in (self.size, self.beside))
         return Load(
             [self.events[i] for i in indexes], [self.payloads[i] for i in indexes], segments, size,
-            len(indexes), self.number, self.attempt, self.faults, self.first_ms,
+            len(indexes), self.number, self.attempt, self.faults, self.first_ms, beside=beside,
         )  # fmt: skip
 
     def halves(self) -> tuple[Load, Load]:

@@ -12,7 +12,7 @@ from bridge.errors import EventError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.deadletters import Stage
+    from bridge.deadletters import Step
     from bridge.events import Event
     from bridge.journals.base import Page
     from bridge.sinks import Sink
@@ -24,7 +24,7 @@ __all__ = ["Doomed", "Mapped", "map_events"]
 class Doomed:
     """An event that goes to the dead letters instead of the destination."""
 
-    stage: Stage
+    stage: Step
     code: str
     reason: str
     path: str
@@ -120,9 +120,9 @@ def _poison(page: Page, event: Event, origin: int, error: Exception) -> Doomed:
         code, reason, path = error.code, error.reason, error.path
     else:  # the text of a stranger's exception may quote the event; its kind is enough to find the fault
         code, reason, path = "plugin_error", f"mapping failed with {type(error).__name__}", ""
-    return Doomed("map", code, reason, path, page.before(origin), event.eid, event.mid, event.raw)
+    return Doomed("map", code, reason, path, page.before(origin), event.eid, event.mid, event.source)
 
 
 def _oversize(page: Page, event: Event, origin: int, size: int, max_bytes: int) -> Doomed:
     reason = f"the payload has {size} bytes, this sink takes at most {max_bytes}"
-    return Doomed("map", "too_large", reason, "", page.before(origin), event.eid, event.mid, event.raw)
+    return Doomed("map", "too_large", reason, "", page.before(origin), event.eid, event.mid, event.source)

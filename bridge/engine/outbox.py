@@ -46,7 +46,7 @@ class Outbox:
         """Accept a newly closed load."""
         self._numbers += 1
         load.number = self._numbers
-        self.size += load.size
+        self.size += load.held
         self._ready.append(load)
 
     def take(self, now: float) -> Load | None:
@@ -70,11 +70,11 @@ class Outbox:
     def landed(self, load: Load) -> None:
         """A flying load was answered; what remains of it must be offered again."""
         self.flying -= 1
-        self.size -= load.size
+        self.size -= load.held
 
     def retry(self, load: Load, due: float) -> None:
         """Send this load again, not before `due`."""
-        self.size += load.size
+        self.size += load.held
         heapq.heappush(self._waiting, (due, load.number, load))
 
     def slower(self) -> None:
@@ -87,7 +87,7 @@ class Outbox:
 
     def front(self, *loads: Load) -> None:
         """Send these next, in this order: the halves of a refused load, or one that was held."""
-        self.size += sum(load.size for load in loads)
+        self.size += sum(load.held for load in loads)
         self._ready.extendleft(reversed(loads))
 
     def hold(self, reason: str, now: float) -> None:
@@ -104,7 +104,7 @@ class Outbox:
     def drop_dead(self) -> None:
         """Let go of loads whose streams now belong to somebody else."""
         everything = [*self._ready, *(entry[2] for entry in self._waiting)]
-        self.size -= sum(load.size for load in everything if not load.alive())
+        self.size -= sum(load.held for load in everything if not load.alive())
         self._ready = deque(load for load in self._ready if load.alive())
         self._waiting = [entry for entry in self._waiting if entry[2].alive()]
         heapq.heapify(self._waiting)

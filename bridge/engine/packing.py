@@ -10,7 +10,7 @@ from bisect import bisect_left
 from itertools import accumulate, compress
 from typing import TYPE_CHECKING, Any
 
-from bridge.engine.batching import size_of
+from bridge.engine.batching import EVENT_BYTES, size_of
 from bridge.engine.dedup import Window
 from bridge.engine.loads import Load
 from bridge.events import identities
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PACK_BYTES", "Packer"]
 
-PACK_BYTES = 1024 * 1024
+PACK_BYTES = 256 * 1024  # of every open stream so much is held as events, four times its size
 MAX_OPEN = 64
+IDENTITY_BYTES = 128
 
 
 class _Growing:
@@ -44,6 +45,12 @@ class _Growing:
         self.events: list[Event] = []
         self.lines: list[Any] = []
         self.loose = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory: packs, what is not packed yet, and the identities."""
+        known = IDENTITY_BYTES * self.count if self.window else 0
+        return self.packed + self.loose + EVENT_BYTES * len(self.events) + known
 
 
 class Packer:
@@ -64,7 +71,7 @@ class Packer:
     @property
     def size(self) -> int:
         """Bytes held in all open objects."""
-        return sum(growing.packed + growing.loose for growing in self._open.values())
+        return sum(growing.held for growing in self._open.values())
 
     @property
     def closes_at(self) -> float | None:

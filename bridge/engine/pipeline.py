@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bridge.engine.burying import DeadLetterDesk
+from bridge.engine.handover import hand_over
+from bridge.engine.heap import keep_small
 from bridge.engine.meter import Status, Tally
 from bridge.engine.outbox import Outbox
 from bridge.engine.senders import Landed, Senders
@@ -17,6 +20,7 @@ from bridge.engine.settling import Options, Settler
 from bridge.errors import BridgeError
 from bridge.reports import Counts, Snapshot
 from bridge.secrets import redact
+from bridge.sinks import ObjectSink
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -61,6 +65,7 @@ class Pipeline:
         notify: Callable[..., None],
         chance: Callable[[], float],
     ) -> None:
+        keep_small()  # here, because the reader below is what may start the first threads
         self.options = options
         self._inflow = inflow
         self._progress = progress
@@ -89,10 +94,12 @@ class Pipeline:
         )
         self._sends = self._retries = 0
         self._committed_at = 0.0
+        self._ends = math.inf
         self.failure: BaseException | None = None
         self.snapshot = Snapshot(options.name, options.type, "starting", "", Counts())
         self._reader = reader_of(self.wake)
         self._reader.on_lost = self._lost
+        self._reader.on_revoke = self._hand_over
 
     @property
     def where(self) -> str:
@@ -170,8 +177,13 @@ class Pipeline:
 
     def _take(self, page: Page, now: float) -> None:
         harvest = self._inflow.take(page, now)
+        _let_go(page)
         self._tally.add(
-            read=harvest.read, filtered=harvest.filtered, invalid=harvest.invalid, duplicate=harvest.duplicate
+            read=harvest.read,
+            filtered=harvest.filtered,
+            invalid=harvest.invalid,
+            duplicate=harvest.duplicate,
+            derived=harvest.derived,
         )
         if not self._bury_doomed(harvest.doomed, page.stream):
             return
@@ -263,6 +275,16 @@ class Pipeline:
         self._inflow.cut(span.stream, end)
         self._reader.rewind({span.stream: span.start if start is None else start})
 
+    def _hand_over(self, seconds: float) -> None:
+        """Streams are about to go to another process, which would repeat what is not settled."""
+        seconds = min(seconds, self._ends - time.monotonic())
+        if self.failure is not None or seconds <= 0:
+            return
+        if not isinstance(self._sink, ObjectSink):  # the next owner continues an object that is open
+            self._offer(self._inflow.flush())
+        settle = lambda landed: self._settler.answered(*landed)  # noqa: E731 - it is passed on
+        hand_over(self._outbox, self._landed, settle, self._dispatch, seconds)
+
     def _lost(self, streams: Collection[str]) -> None:
         if self.failure is None:
             self._reader.commit(self._progress.take())  # so that the next owner repeats as little as possible
@@ -307,8 +329,8 @@ class Pipeline:
         """Send what is in memory, within the grace period; what is not answered is read again later."""
         self._status.pin("draining")
         self._offer(self._inflow.flush())
-        ends = time.monotonic() + self.options.grace
-        while len(self._outbox) and self._outbox.held is None and (now := time.monotonic()) < ends:
+        self._ends = time.monotonic() + self.options.grace
+        while len(self._outbox) and self._outbox.held is None and (now := time.monotonic()) < self._ends:
             self._dispatch(now)
             if not self._outbox.flying:
                 break  # only retries are left: their destination is not well, and they are read again
@@ -344,7 +366,15 @@ class Pipeline:
             self.options.name, self.options.type, self._status.state, reason, counts, self._sends,
             self._retries, self._settler.bytes, self._held(), self._outbox.flying,
             self._settler.rate.value(time.monotonic()), lag.records, lag.bytes, lag.seconds,
+            lag.of_retention, self._reader.missed,
         )  # fmt: skip
+
+
+def _let_go(page: Page) -> None:
+    """From now on a page only says where its records stand; each event holds its own bytes."""
+    if page.payloads:
+        page.after(0)
+        page.payloads = []
 
 
 def _sentence(error: Exception) -> str:

@@ -18,7 +18,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from bridge.deadletters import REJECTS, DeadLetter, Filter, SqliteDeadLetters, letter_id
-from bridge.engine.assembly import Parts, make_sink, sink_pipeline
+from bridge.engine.assembly import Parts, Stages, make_sink, sink_pipeline
+from bridge.engine.crew import Crew
 from bridge.engine.sharing import SharedDecoder
 from bridge.journals.base import Lag, Page, Reader
 from bridge.settings import DedupSettings, RejectLimits
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from bridge.engine.pipeline import Pipeline
     from bridge.registry import Registry
-    from bridge.reports import Snapshot
     from bridge.settings import Settings
     from bridge.state import State
 
@@ -200,7 +200,7 @@ class ReplayStore:
                 self._letters.keep(letter.position)
 
 
-class Replay:
+class Replay(Crew):
     """One replay: the letters of one sink, or the invalid events for every enabled sink.
 
     `chosen.sink` says which. Every replay is a stream of its own, named by its start, so that a
@@ -224,37 +224,17 @@ class Replay:
         stream = f"{'rejects' if owner == REJECTS else 'dead-letters'}-{started}"
         self.letters = Letters(store, replace(chosen, sink=owner), sinks, stream, limit)
         validation = settings.validation
-        decoder = SharedDecoder(Decoder(Level(validation.level), validation.max_event_bytes))
-        parts = Parts(
-            settings, decoder, ReplayStore(store, self.letters), self._told(notify), until_idle=True
-        )
+        stages = Stages(settings, registry)
+        super().__init__(stages, "replay-")
+        judge = Decoder(Level(validation.level), validation.max_event_bytes)
+        decoder = SharedDecoder(judge, chain=stages.shared)
+        refused, told = ReplayStore(store, self.letters), self._told(notify)
+        parts = Parts(settings, decoder, refused, told, stages=stages, until_idle=True)
         self.pipelines = [self._pipeline(parts, registry, sink, decoder) for sink in sinks]
-        self._threads = [
-            threading.Thread(target=pipeline.run, name=f"replay-{pipeline.options.name}", daemon=True)
-            for pipeline in self.pipelines
-        ]
 
-    def start(self) -> None:
-        """Begin to send."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Read no more, drain, resolve what was delivered."""
-        for pipeline in self.pipelines:
-            pipeline.stop()
-
-    def running(self) -> bool:
-        """Whether any pipeline still runs."""
-        return any(thread.is_alive() for thread in self._threads)
-
-    def failures(self) -> list[tuple[str, BaseException]]:
-        """Pipelines that broke, and what broke them."""
-        return [(p.options.name, p.failure) for p in self.pipelines if p.failure is not None]
-
-    def snapshots(self) -> list[Snapshot]:
-        """Every pipeline as it is now."""
-        return [pipeline.snapshot for pipeline in self.pipelines]
+    def close(self) -> None:
+        """Leave the stages; for when nothing runs any more."""
+        self._stages.close()
 
     def _pipeline(self, parts: Parts, registry: Registry, name: str, decoder: SharedDecoder) -> Pipeline:
         # Letters are those that were refused before, so many refusals in a row say nothing new;

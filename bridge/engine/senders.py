@@ -54,6 +54,7 @@ class Senders:
         while (load := self._loads.get()) is not None:
             began = time.monotonic()
             self._landed((load, self._send(load), time.monotonic() - began))
+            del load  # a thread that waits for the next one would keep a whole batch alive
 
     def _send(self, load: Load) -> Answer:
         try:

@@ -11,6 +11,8 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from bridge.engine.staging import Chain
+
 if TYPE_CHECKING:
     from bridge.journals.base import Page
     from bridge.validation import Decoded, Decoder
@@ -22,10 +24,13 @@ WAIT = 0.2
 
 
 class SharedDecoder:
-    """Decodes pages, remembering the last `max_bytes` of them for the other pipelines."""
+    """Decodes pages and passes the stages, remembering the last `max_bytes` for the other pipelines."""
 
-    def __init__(self, decoder: Decoder, max_bytes: int = 3 * 1024 * 1024) -> None:
+    def __init__(
+        self, decoder: Decoder, max_bytes: int = 3 * 1024 * 1024, chain: Chain | None = None
+    ) -> None:
         self._decoder = decoder
+        self._chain = chain or Chain()
         self._max_bytes = max_bytes
         self._pages: OrderedDict[Key, tuple[Decoded, int]] = OrderedDict()
         self._busy: set[Key] = set()
@@ -48,6 +53,7 @@ class SharedDecoder:
         try:
             decoded = self._decoder.batch(page.payloads)
             _stamp(decoded, page)
+            decoded = self._chain.run(decoded)
         finally:
             with self._change:
                 self._busy.discard(key)

@@ -9,16 +9,17 @@ import time
 from typing import TYPE_CHECKING
 
 from bridge.deadletters import REJECTS, SqliteDeadLetters
-from bridge.engine.assembly import Parts, make_sink, rejects_pipeline, sink_pipeline
+from bridge.engine.assembly import Parts, Stages, make_sink, rejects_pipeline, sink_pipeline
+from bridge.engine.crew import Crew
 from bridge.engine.sharing import SharedDecoder
 from bridge.journals.base import JournalContext
-from bridge.reports import RunInfo, Snapshot
+from bridge.reports import RunInfo
 from bridge.validation import Decoder, Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from bridge.engine.pipeline import Pipeline, ReaderOf
+    from bridge.engine.pipeline import ReaderOf
     from bridge.journals.base import Journal, Start
     from bridge.plugins import Registry
     from bridge.settings import Settings
@@ -40,7 +41,7 @@ def open_journal(settings: Settings, registry: Registry, state: State) -> Journa
     return registry.journal(settings.journal.type)(settings.journal.config, context)
 
 
-class Supervisor:
+class Supervisor(Crew):
     """The pipelines of one process, one thread each.
 
     `only` names the sinks to run here (None: all enabled ones); the rejects run with the first
@@ -63,13 +64,17 @@ class Supervisor:
         self.dead_letters = SqliteDeadLetters(state, settings.dead_letters.max_bytes)
         self.journal = open_journal(settings, registry, state)
         self._notify = notify
+        stages = Stages(settings, registry)
+        super().__init__(stages)
         validation = settings.validation
         decoder = SharedDecoder(
-            Decoder(Level(validation.level), validation.max_event_bytes), self.journal.shared_bytes
+            Decoder(Level(validation.level), validation.max_event_bytes),
+            self.journal.shared_bytes,
+            stages.shared,
         )
         letters = self.journal.dead_letters() or self.dead_letters
-        parts = Parts(settings, decoder, letters, notify, until_idle=until_idle)
-        self.pipelines: list[Pipeline] = [rejects_pipeline(parts, self.journal)]
+        parts = Parts(settings, decoder, letters, notify, stages=stages, until_idle=until_idle)
+        self.pipelines.append(rejects_pipeline(parts, self.journal))
         for name, sink in settings.enabled.items():
             if only is None or name in only:
                 plugin = registry.source("sink", sink.type)
@@ -77,7 +82,6 @@ class Supervisor:
                 self.pipelines.append(
                     sink_pipeline(parts, make_sink(registry, sink), sink, plugin, reader_of)
                 )
-        self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
         self._janitor = threading.Thread(target=self._tidy, name="janitor", daemon=True)
 
@@ -88,13 +92,10 @@ class Supervisor:
         return RunInfo(self.settings.instance, self.settings.journal.type, names)
 
     def start(self) -> None:
-        """Start every pipeline's thread."""
+        """See `Crew.start`."""
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        for pipeline in self.pipelines:
-            thread = threading.Thread(target=pipeline.run, name=pipeline.options.name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        super().start()
         self._janitor.start()
         self._notify("bridge_started", info=self.info)
 
@@ -103,8 +104,7 @@ class Supervisor:
         if not self._stopped.is_set():
             self._notify("bridge_stopping", info=self.info)
         self._stopped.set()
-        for pipeline in self.pipelines:
-            pipeline.stop()
+        super().stop()
 
     def finish(self) -> None:
         """End every pipeline once the journal is settled, as if `until_idle` had been set."""
@@ -120,23 +120,12 @@ class Supervisor:
         if done:
             self._stopped.set()
             self._trim()
+            self._stages.close()
         return done
-
-    def running(self) -> bool:
-        """Whether any pipeline still runs."""
-        return any(thread.is_alive() for thread in self._threads)
-
-    def failures(self) -> list[tuple[str, BaseException]]:
-        """Pipelines that broke, and what broke them."""
-        return [(p.options.name, p.failure) for p in self.pipelines if p.failure is not None]
 
     def places(self) -> list[tuple[str, str]]:
         """Each sink's name and the address of its destination, where it has one."""
         return [(p.options.name, p.where) for p in self.pipelines if p.where]
-
-    def snapshots(self) -> list[Snapshot]:
-        """Every pipeline as it is now."""
-        return [pipeline.snapshot for pipeline in self.pipelines]
 
     def _tidy(self) -> None:
         while not self._stopped.wait(TRIM_EVERY):

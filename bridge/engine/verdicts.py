@@ -19,7 +19,7 @@ from bridge.sinks import Delivered, Outcome, Reject, Retry
 if TYPE_CHECKING:
     from bridge.engine.loads import Load
 
-__all__ = ["MAX_FAULTS", "Judgement", "judge"]
+__all__ = ["MAX_FAULTS", "Judgement", "is_success", "judge"]
 
 MAX_FAULTS = 3
 OUTCOMES = frozenset({Delivered, Retry, Reject})
@@ -47,6 +47,11 @@ class Judgement:
     fault: bool = False
     throttled: bool = False
     reason: str = ""
+
+
+def is_success(answer: Answer) -> bool:
+    """Whether the destination has all of it now, so that nothing is left to do but to settle."""
+    return isinstance(answer, Sequence) and all(isinstance(outcome, Delivered) for outcome in answer)
 
 
 def judge(load: Load, answer: Answer) -> Judgement:

@@ -79,8 +79,10 @@ class KeySet:
         self._thread.join()
 
     def _refresh(self) -> None:
-        while not self._ended.is_set():
+        while True:
             self._wanted.clear()
+            if self._ended.is_set():  # looked at behind the clearing, which may have swallowed a `close`
+                return
             try:
                 self._keys = self._parsed(self._fetch(self._url))
             except (BridgeError, self._jwt.PyJWTError, ValueError, TypeError, KeyError) as error:

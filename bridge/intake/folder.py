@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridge.errors import BridgeError
 from bridge.intake.files import FileImport, FileReport, require_writable
 from bridge.intake.ledger import Ledger
+from bridge.intake.status import IntakeStatus
 from bridge.text import printable
 
 if TYPE_CHECKING:
@@ -91,11 +92,27 @@ class FolderIntake:
         self._thread = threading.Thread(target=self._run, name="folder", daemon=True)
         self._prepare()
 
+    def status(self) -> IntakeStatus:
+        """What it did so far and how it is, for people and metrics."""
+        tally = self.tally
+        return IntakeStatus(
+            "folder",
+            str(self._folder),
+            self.trouble,
+            ended=self._stopping.is_set(),
+            events={
+                "accepted": tally.accepted,
+                "duplicate": tally.duplicate,
+                "rejected": tally.rejected,
+            },
+            files={"done": tally.done, "failed": tally.failed},
+        )
+
     def start(self) -> None:
         """Begin to look into the folder."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, within: float = 0.0) -> None:  # noqa: ARG002 - as an HTTP intake
         """End at the next opportunity; a file that is under way stays in the folder."""
         self._stopping.set()
 

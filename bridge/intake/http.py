@@ -20,11 +20,13 @@ from bridge.intake.auth_tokens import Tokens
 from bridge.intake.http_appending import Appender
 from bridge.intake.http_connection import Connection
 from bridge.intake.http_service import TelemetryService
+from bridge.intake.status import IntakeStatus
 from bridge.journals.base import Journal
 
 if TYPE_CHECKING:
     from bridge.configuration.intake import HttpIntakeSettings
     from bridge.deadletters import DeadLetters
+    from bridge.intake.http_imported import Imported
     from bridge.intake.http_tally import Tally
 
 __all__ = ["HttpIntake"]
@@ -38,6 +40,7 @@ TELL = 60.0
 LEAVING = 64  # clients that are being sent away, beyond those that are served
 EVICTABLE = 1.0  # seconds after which an idle or dawdling client makes room for a new one
 DRAIN = 5.0
+TURNS = 8  # of the loop, after which a connection that was accepted is one of ours
 
 
 class HttpIntake:
@@ -47,10 +50,17 @@ class HttpIntake:
         intake.start()    # returns once it listens
         intake.close()    # answers what has begun
 
-    `BridgeError` if the journal takes no events, a key is none, or the address is taken.
+    What was `imported` from files before is left out. `BridgeError` if the journal takes no events,
+    a key is none, or the address is taken.
     """
 
-    def __init__(self, settings: HttpIntakeSettings, journal: Journal, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        settings: HttpIntakeSettings,
+        journal: Journal,
+        dead_letters: DeadLetters,
+        imported: Imported | None = None,
+    ) -> None:
         if type(journal).append is Journal.append:
             journal.append([], "")  # it takes no events, and says so
         self.limits = settings.limits
@@ -58,7 +68,7 @@ class HttpIntake:
         self.closing = False
         self._settings = settings
         self._tokens = Tokens(settings.issuers) if settings.issuers else None
-        self._appender = Appender(journal, dead_letters)
+        self._appender = Appender(journal, dead_letters, imported)
         self.service = TelemetryService(settings, self._appender, Gate(settings, self._tokens))
         self._connections: dict[Connection, None] = {}
         self._leaving: dict[Connection, None] = {}  # told that there is no room, in order of arrival
@@ -67,6 +77,7 @@ class HttpIntake:
         self._listening = threading.Event()
         self._failure: OSError | None = None
         self._port = 0
+        self._patience = DRAIN
         self._thread = threading.Thread(target=self._run, name="http-intake", daemon=True)
 
     @property
@@ -85,6 +96,25 @@ class HttpIntake:
         """How many clients are connected."""
         return len(self._connections)
 
+    def status(self) -> IntakeStatus:
+        """What it did so far and how it is, for people and metrics."""
+        tally = self.tally
+        return IntakeStatus(
+            "http",
+            self.url,
+            self._appender.trouble,
+            ended=self.closing,
+            events={
+                "accepted": tally.events,
+                "duplicate": tally.duplicate,
+                "dead_lettered": tally.foreign,
+            },
+            batches={"accepted": tally.batches, "duplicate": tally.repeated},
+            refusals={str(status): times for status, times in sorted(dict(tally.answers).items())},
+            connections=self.connections,
+            held_bytes=self.service.budget.used,
+        )
+
     def start(self) -> None:
         """Begin to listen; `BridgeError` if the address cannot be had."""
         self._thread.start()
@@ -96,19 +126,24 @@ class HttpIntake:
                 f"cannot listen on {host}:{port} ({self._failure.strerror}); write another [intake.http] port"
             )
 
-    def stop(self) -> None:
-        """Take no more requests; those that have begun are answered. Returns at once."""
+    def stop(self, within: float = DRAIN) -> None:
+        """Take no more requests; those that have begun get so many seconds. Returns at once."""
         if self._thread.is_alive() and not self.closing:
+            self._patience = within
             with contextlib.suppress(RuntimeError):  # it ended meanwhile
                 self._loop.call_soon_threadsafe(self._ended.set)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False if it did not come within `timeout` seconds."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def close(self) -> None:
         """Stop, and return once all is answered or five seconds are over."""
         self.stop()
-        if self._thread.ident is not None:
-            self._thread.join()
-        if self._tokens:
-            self._tokens.close()
+        self.join()
+        self._forget()
 
     def opened(self, connection: Connection) -> bool:
         """See `http_connection.Host`."""
@@ -152,6 +187,11 @@ class HttpIntake:
         await self._drain()
         sweeper.cancel()
         await asyncio.to_thread(self._appender.close)
+        await asyncio.to_thread(self._forget)
+
+    def _forget(self) -> None:
+        if self._tokens:
+            self._tokens.close()
 
     async def _sweep(self) -> None:
         told = self._loop.time()
@@ -163,11 +203,15 @@ class HttpIntake:
             if now - told >= TELL:
                 told = now
                 self.tally.tell()
+                if self._appender.trouble:  # senders may have given up, so that nothing else would end it
+                    self._appender.submit(()).add_done_callback(asyncio.Future.exception)
 
     async def _drain(self) -> None:
         """Let every request that is being stored get its answer, for a while."""
         self.closing = self.service.closing = True
-        ends = self._loop.time() + DRAIN
+        ends = self._loop.time() + self._patience
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         for connection in list(self._connections):
             connection.shut()
         while self._connections and self._loop.time() < ends:  # noqa: ASYNC110 - once, at the end

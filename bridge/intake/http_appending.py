@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.deadletters import DeadLetter, DeadLetters
+    from bridge.intake.http_imported import Imported
     from bridge.journals.base import Journal
 
 __all__ = ["Appender", "Store"]
@@ -33,27 +34,44 @@ GROUP_BYTES = 4 * 1024 * 1024
 class Store(Protocol):
     """Where events become durable, as the service sees it."""
 
-    def submit(self, events: Sequence[bytes], letters: Sequence[DeadLetter] = ()) -> asyncio.Future[None]:
-        """A future that resolves once all of this is durable; a `BridgeError` in it says why it is not."""
+    def submit(
+        self, events: Sequence[bytes], letters: Sequence[DeadLetter] = (), identifier: str = ""
+    ) -> asyncio.Future[int]:
+        """A future that resolves once all of this is durable; a `BridgeError` in it says why it is not.
+
+        `identifier` is the batch's own. The result is how many of the events were new to the journal.
+        """
 
 
 @dataclass(slots=True)
 class _Batch:
     events: Sequence[bytes]
     letters: Sequence[DeadLetter]
-    done: asyncio.Future[None]
+    identifier: str
+    done: asyncio.Future[int]
 
 
 class Appender:
-    """Appends to the journal from an event loop, in groups. `start` in the loop's thread, `close` in any."""
+    """Appends to the journal from an event loop, in groups. `start` in the loop's thread, `close` in any.
 
-    def __init__(self, journal: Journal, dead_letters: DeadLetters, source: str = SOURCE) -> None:
+    `trouble` says why the last group could not be stored, "" if it was. What was `imported` from
+    files before is left out.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        dead_letters: DeadLetters,
+        imported: Imported | None = None,
+        source: str = SOURCE,
+    ) -> None:
         self._journal = journal
         self._dead_letters = dead_letters
+        self._imported = imported
         self._source = source
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="http-append", daemon=True)
-        self._failing = False
+        self.trouble = ""
         self._loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
@@ -61,10 +79,12 @@ class Appender:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    def submit(self, events: Sequence[bytes], letters: Sequence[DeadLetter] = ()) -> asyncio.Future[None]:
+    def submit(
+        self, events: Sequence[bytes], letters: Sequence[DeadLetter] = (), identifier: str = ""
+    ) -> asyncio.Future[int]:
         """See `Store`."""
         done = self._loop.create_future()
-        self._queue.put(_Batch(events, letters, done))
+        self._queue.put(_Batch(events, letters, identifier, done))
         return done
 
     def close(self) -> None:
@@ -94,6 +114,8 @@ class Appender:
         try:
             if letters := [letter for batch in group for letter in batch.letters]:
                 self._dead_letters.write(letters)
+            if self._imported:
+                self._leave_out(group, self._imported)
             self._journal.append([event for batch in group for event in batch.events], self._source)
         except BridgeError as error:
             return error
@@ -102,13 +124,18 @@ class Appender:
             return BridgeError(f"the journal failed: {type(error).__name__}")
         return None
 
+    def _leave_out(self, group: Sequence[_Batch], imported: Imported) -> None:
+        found = imported.fresh([(batch.identifier, batch.events) for batch in group])
+        for batch, events in zip(group, found, strict=True):
+            batch.events = events
+
     def _tell(self, error: BridgeError | None) -> None:
         """Log a failure when it begins and when it is over, and not with every request."""
-        if error is not None and not self._failing:
+        if error is not None and not self.trouble:
             log.error("events cannot be stored, senders get 503: %s", error)
-        elif error is None and self._failing:
+        elif error is None and self.trouble:
             log.info("events are stored again")
-        self._failing = error is not None
+        self.trouble = "" if error is None else f"events cannot be stored, senders get 503: {error}"
 
 
 def _settle(group: Sequence[_Batch], error: BridgeError | None) -> None:
@@ -116,6 +143,6 @@ def _settle(group: Sequence[_Batch], error: BridgeError | None) -> None:
         if batch.done.cancelled():
             continue
         if error is None:
-            batch.done.set_result(None)
+            batch.done.set_result(len(batch.events))
         else:
             batch.done.set_exception(error)

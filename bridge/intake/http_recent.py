@@ -25,7 +25,7 @@ class Recent:
     def __init__(self, size: int) -> None:
         self._size = size
         self._durable: OrderedDict[bytes, None] = OrderedDict()
-        self._pending: dict[bytes, asyncio.Future[None]] = {}
+        self._pending: dict[bytes, asyncio.Future[int]] = {}
         self._seed = secrets.randbits(64)  # so that nobody can prepare two batches with one key
 
     def __contains__(self, key: bytes | None) -> bool:
@@ -39,18 +39,18 @@ class Recent:
             state.update(part)
         return state.digest()
 
-    def pending(self, key: bytes | None) -> asyncio.Future[None] | None:
+    def pending(self, key: bytes | None) -> asyncio.Future[int] | None:
         """The storing of this very batch, if it is under way."""
         return None if key is None else self._pending.get(key)
 
-    def follow(self, key: bytes | None, stored: asyncio.Future[None]) -> None:
+    def follow(self, key: bytes | None, stored: asyncio.Future[int]) -> None:
         """Remember a batch that is being stored, for good once it is."""
         if key is None or not self._size:
             return
         self._pending[key] = stored
         stored.add_done_callback(lambda future: self._settle(key, future))
 
-    def _settle(self, key: bytes, future: asyncio.Future[None]) -> None:
+    def _settle(self, key: bytes, future: asyncio.Future[int]) -> None:
         self._pending.pop(key, None)
         if future.cancelled() or future.exception() is not None:
             return

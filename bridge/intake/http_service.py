@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bridge.intake.auth import Gate
     from bridge.intake.http_answers import Header
     from bridge.intake.http_appending import Store
+    from bridge.intake.http_envelope import Envelope
     from bridge.intake.http_requests import Request
 
 __all__ = ["TelemetryService"]
@@ -165,31 +166,38 @@ class TelemetryService:
         key = self._recent.key(request.sender, envelope.id, envelope.events) if envelope.id else None
         now_ms = int(self._clock() * 1000)
         if key in self._recent:
-            self.tally.repeated += 1
+            self._repeated(envelope)
             return done(TELEMETRY, now_ms)
         pending = self._recent.pending(key)
         if pending is None:
             own, foreign = divide(envelope.events, request.channels)
             letters = foreign_letters(foreign, request.sender, now_ms)
-            pending = self._store.submit(stamp(own, now_ms), letters)
+            known_by = envelope.id if self._settings.idempotency_window else ""
+            pending = self._store.submit(stamp(own, now_ms), letters, known_by)
             pending.add_done_callback(lambda future: self._stored(future, len(own), len(foreign)))
             self._recent.follow(key, pending)
         else:
-            self.tally.repeated += 1
+            self._repeated(envelope)
         return self._answered(pending, lambda: done(TELEMETRY, int(self._clock() * 1000)))
 
-    def _stored(self, future: asyncio.Future[None], own: int, foreign: int) -> None:
+    def _repeated(self, envelope: Envelope) -> None:
+        self.tally.repeated += 1
+        self.tally.duplicate += len(envelope.events)
+
+    def _stored(self, future: asyncio.Future[int], own: int, foreign: int) -> None:
         if future.cancelled() or future.exception() is not None:
             return
+        new = future.result()
         self.tally.batches += 1
-        self.tally.events += own
+        self.tally.events += new
+        self.tally.duplicate += own - new
         self.tally.foreign += foreign
 
-    def _answered(self, stored: asyncio.Future[None], answer: Callable[[], Answer]) -> asyncio.Future[Answer]:
+    def _answered(self, stored: asyncio.Future[int], answer: Callable[[], Answer]) -> asyncio.Future[Answer]:
         """What to answer once it is known whether everything is durable."""
         answered: asyncio.Future[Answer] = stored.get_loop().create_future()
 
-        def settle(future: asyncio.Future[None]) -> None:
+        def settle(future: asyncio.Future[int]) -> None:
             if answered.cancelled():
                 return
             if (error := future.exception()) is None:

@@ -15,13 +15,15 @@ log = logging.getLogger(__name__)
 class Tally:
     """Counts since the start. `events` and `batches` are durable, `foreign` events dead-lettered.
 
-    `repeated` batches had been stored before; `answers` are the refusals by status.
+    `repeated` batches had been stored before, and so had `duplicate` events, theirs included;
+    `answers` are the refusals by status.
     """
 
     batches: int = 0
     events: int = 0
     foreign: int = 0
     repeated: int = 0
+    duplicate: int = 0
     answers: Counter[int] = field(default_factory=Counter)
     _lately: Counter[tuple[int, str]] = field(default_factory=Counter)
 

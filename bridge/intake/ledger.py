@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bridge.state import State
     from bridge.validation import Invalid
 
-__all__ = ["PAGE_BYTES", "PAGE_EVENTS", "Ledger", "Unit", "mark_of", "marks_of", "units"]
+__all__ = ["PAGE_BYTES", "PAGE_EVENTS", "Ledger", "Unit", "batch_key", "mark_of", "marks_of", "units"]
 
 PAGE_EVENTS = 1_000
 PAGE_BYTES = 2 * 1024 * 1024
@@ -101,6 +101,11 @@ class Ledger:
         return self._state.submit(add)
 
 
+def batch_key(msgid: str) -> bytes:
+    """What the ledger knows a batch by."""
+    return _key(b"batch", msgid.encode("utf-8", "surrogatepass"))
+
+
 def marks_of(events: Iterable[Event]) -> list[bytes]:
     """What tells each event from others, in 8 bytes: of its identity, not of its bytes."""
     return [identity[:MARK] for identity in identities(events)]
@@ -116,12 +121,12 @@ def units(records: Iterable[bytes]) -> Iterator[Unit]:
     page: list[bytes] = []
     size = 0
     for record in records:
-        msgid = _msgid(record) if b'"msgid"' in record else b""
+        msgid = _msgid(record) if b'"msgid"' in record else ""
         if page and (msgid or len(page) == PAGE_EVENTS or size + len(record) > PAGE_BYTES):
             yield Unit(_key(b"page", page[0]), page, size)
             page, size = [], 0
         if msgid:
-            yield Unit(_key(b"batch", msgid), [record], len(record))
+            yield Unit(batch_key(msgid), [record], len(record))
         else:
             page.append(record)
             size += len(record)
@@ -129,16 +134,14 @@ def units(records: Iterable[bytes]) -> Iterator[Unit]:
         yield Unit(_key(b"page", page[0]), page, size)
 
 
-def _msgid(record: bytes) -> bytes:
+def _msgid(record: bytes) -> str:
     """The id of a batch; empty if it has none or is none."""
     try:
         batch = _batch(record)
     except REFUSED:
-        return b""
+        return ""
     msgid = batch.params.msgid
-    if batch.eid is not None or not isinstance(msgid, str):
-        return b""
-    return msgid.encode("utf-8", "surrogatepass")
+    return msgid if batch.eid is None and isinstance(msgid, str) else ""
 
 
 def _key(kind: bytes, name: bytes) -> bytes:

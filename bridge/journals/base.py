@@ -41,6 +41,11 @@ class JournalConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @property
+    def validation_level(self) -> Literal["strict", "lenient", "envelope"] | None:
+        """The validation level that its events need where the operator sets none; None leaves the default."""
+        return None
+
 
 @dataclass(slots=True, eq=False)
 class Page:
@@ -91,7 +96,9 @@ class Reader(ABC):
 
     `on_lost` is set by the pipeline: the reader calls it, inside `read` or `idle`, with the
     streams that now belong to another process. What is settled may be committed once more there
-    and then, nothing for them any more afterwards.
+    and then, nothing for them any more afterwards. Where they are given up in good order, it calls
+    `on_revoke(seconds)` before, which may wait that long for answers that are on their way, so that
+    the next owner does not repeat them; `on_revoke` calls nothing of the reader.
 
     A reader with `waits` waits in `read` for as long as it is told; any other returns at once and
     wakes the pipeline when there is something new.
@@ -99,11 +106,20 @@ class Reader(ABC):
 
     waits: ClassVar[bool] = False
     on_lost: Callable[[Collection[str]], None] | None = None
+    on_revoke: Callable[[float], None] | None = None
 
     @property
     def trouble(self) -> str:
         """Why nothing can be read or committed at the moment, in one sentence; "" if all is well."""
         return ""
+
+    @property
+    def missed(self) -> int:
+        """Events that the journal dropped before this reader came to them, so far; 0 where none can be.
+
+        At most as many: a journal that only knows positions counts those, with or without an event.
+        """
+        return 0
 
     @abstractmethod
     def read(self, timeout: float) -> Page | None:
@@ -136,11 +152,15 @@ class Reader(ABC):
 
 @dataclass(frozen=True, slots=True)
 class JournalContext:
-    """What the host gives a journal: the state file, the instance's name, the pipelines there are."""
+    """What the host gives a journal: the state file, the instance's name, the pipelines there are.
+
+    `dead_letter_bytes` is how much the state file may hold of events that the journal has to refuse.
+    """
 
     state: State
     instance: str
     pipelines: tuple[str, ...]
+    dead_letter_bytes: int = 1024**3
 
 
 class Journal(ABC):

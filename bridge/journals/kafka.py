@@ -7,29 +7,37 @@ configuration can be checked without it.
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from bridge.deadletters import REJECTS, DeadLetter, SqliteDeadLetters, letter_id
 from bridge.errors import BridgeError, PluginError
 from bridge.hookspecs import hookimpl
 from bridge.journals.base import Journal, JournalConfig, JournalContext, JournalFullError
 from bridge.journals.kafka_config import KafkaJournalConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from bridge.deadletters import DeadLetters
+    from bridge.deadletters_kafka import KafkaDeadLetters
     from bridge.journals.base import Reader, Start
     from bridge.journals.kafka_client import Clients
     from bridge.journals.kafka_cursors import CursorRow, Move, Target
     from bridge.journals.kafka_watch import Watch
     from bridge.journals.kafka_writer import Writer
 
-__all__ = ["KafkaJournal", "KafkaJournalConfig", "kafka_cursors", "reset_kafka_cursors"]
+__all__ = ["KafkaJournal", "KafkaJournalConfig", "kafka_cursors", "kafka_letters", "reset_kafka_cursors"]
+
+log = logging.getLogger(__name__)
 
 EXTRA = "confluent_kafka"
+RECORD_TOO_LARGE = "record_too_large"
 BUSY_SECONDS = 5.0
 
 
@@ -41,7 +49,13 @@ class _Keyed(msgspec.Struct, frozen=True, gc=False):
     context: _Context = _Context()
 
 
+class _Names(msgspec.Struct, frozen=True, gc=False):
+    eid: Any = None
+    mid: Any = None
+
+
 _keyed = msgspec.json.Decoder(_Keyed).decode
+_names = msgspec.json.Decoder(_Names).decode
 
 
 def _part(name: str) -> Any:
@@ -86,7 +100,11 @@ class KafkaJournal(Journal):
         return reader
 
     def append(self, payloads: Sequence[bytes], source: str) -> None:
-        """Write events with their devices' ids as keys; every in-sync replica has them when this returns."""
+        """Write events with their devices' ids as keys; every in-sync replica has them when this returns.
+
+        An event that is too large for the topic is a dead letter then: trying again would not help,
+        and its sender would never get beyond it.
+        """
         topic = self.config.write_topic
         if topic is None:
             raise BridgeError("journal.append_to: name the topic that events are written to")
@@ -98,7 +116,9 @@ class KafkaJournal(Journal):
         except writing.WriteError as error:
             if error.temporary:
                 raise JournalFullError(str(error), BUSY_SECONDS) from None
-            raise
+            if not error.too_large:
+                raise
+            self._bury([payloads[place] for place in error.too_large], topic, source)
 
     def dead_letters(self) -> DeadLetters | None:
         """Where dead letters go if `dead_letter_topic` is set; None leaves them to the state file."""
@@ -106,9 +126,22 @@ class KafkaJournal(Journal):
         if topic is None:
             return None
         letters: DeadLetters = _part("deadletters_kafka").KafkaDeadLetters(
-            topic, self.context.instance, self._writer(), self._clients().probe
+            topic, self.context.instance, self._writer(), self._clients().probe, self._spare
         )
         return letters
+
+    def _spare(self) -> DeadLetters:
+        """Where dead letters go that do not fit into Kafka."""
+        make = lambda: SqliteDeadLetters(self.context.state, self.context.dead_letter_bytes)  # noqa: E731 - once
+        return self._once("spare", make)  # type: ignore[no-any-return]
+
+    def _bury(self, payloads: Sequence[bytes], topic: str, source: str) -> None:
+        log.warning(
+            "%d events from %s are larger than %s takes (max.message.bytes); they are dead letters now",
+            len(payloads), source, topic,
+        )  # fmt: skip
+        letters = oversize_letters(payloads, topic, int(time.time() * 1000))
+        (self.dead_letters() or self._spare()).write(letters)
 
     def check(self) -> str:
         """Say which brokers and topics were found; `BridgeError` if there is nothing to read."""
@@ -182,6 +215,35 @@ def device_key(payload: bytes) -> bytes | None:
     return did.encode() or None
 
 
+def oversize_letters(payloads: Iterable[bytes], topic: str, now_ms: int) -> list[DeadLetter]:
+    """A letter for each event that no record of `topic` can hold; the same one for the same event."""
+    return [_oversize(payload, topic, now_ms) for payload in payloads]
+
+
+def _oversize(payload: bytes, topic: str, now_ms: int) -> DeadLetter:
+    try:
+        names = _names(payload)
+    except msgspec.MsgspecError:
+        names = _Names()
+    return DeadLetter(
+        id=letter_id(REJECTS, topic, 0, payload),
+        sink=REJECTS,
+        plugin="bridge",
+        stage="validate",
+        code=RECORD_TOO_LARGE,
+        path="",
+        reason=f"the event has {len(payload):,} bytes, more than {topic} takes (max.message.bytes)",
+        attempts=1,
+        first_ms=now_ms,
+        last_ms=now_ms,
+        stream=topic,
+        position=0,
+        eid=names.eid if isinstance(names.eid, str) else None,
+        mid=names.mid if isinstance(names.mid, str) else None,
+        payload=payload,
+    )
+
+
 def kafka_cursors(config: KafkaJournalConfig, instance: str, pipelines: Iterable[str]) -> list[CursorRow]:
     """Where each pipeline stands in each partition, and how far that is behind."""
     return _part("journals.kafka_cursors").cursor_rows(config, instance, pipelines)  # type: ignore[no-any-return]
@@ -199,6 +261,21 @@ def reset_kafka_cursors(
     """Move a pipeline's cursors to the oldest record, the end, a moment or an offset; see `move_cursors`."""
     moving = _part("journals.kafka_cursors").move_cursors
     return moving(config, instance, pipeline, to, streams=streams, dry_run=dry_run)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def kafka_letters(config: KafkaJournalConfig, instance: str) -> Iterator[KafkaDeadLetters | None]:
+    """The dead letters in `dead_letter_topic`, from outside; None if there is no such topic configured."""
+    topic = config.dead_letter_topic
+    if topic is None:
+        yield None
+        return
+    clients = _part("journals.kafka_client").Clients(config, instance)
+    writer = _part("journals.kafka_writer").Writer(clients.producer, "kafka-writer")
+    try:
+        yield _part("deadletters_kafka").KafkaDeadLetters(topic, instance, writer, clients.probe)
+    finally:
+        writer.close()
 
 
 @hookimpl

@@ -204,9 +204,9 @@ class Clients:
         made: Consumer = self._made(Consumer, {**settings, "group.id": group})
         return made
 
-    def producer(self, **callbacks: Callable[..., None]) -> Producer:
-        """An idempotent producer that waits for every in-sync replica."""
-        settings = {**PRODUCER_SIZES, **self._common("writer", CONSUMER_ONLY), **PRODUCER, **callbacks}
+    def producer(self, **more: Any) -> Producer:
+        """An idempotent producer that waits for every in-sync replica; `more` are callbacks and options."""
+        settings = {**PRODUCER_SIZES, **self._common("writer", CONSUMER_ONLY), **PRODUCER, **more}
         made: Producer = self._made(Producer, settings)
         return made
 

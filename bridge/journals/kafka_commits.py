@@ -39,7 +39,8 @@ class Commits:
         self._clock = clock
         self._wanted: dict[Key, int] = {}
         self._acknowledged: dict[Key, int] = {}
-        self._asked: float | None = None
+        self._asked = 0.0
+        self._unanswered = 0
         self._waiting_since: float | None = None
         self._failed_at = -RETRY_AFTER
         self._told_at = -STALL_SECONDS
@@ -52,8 +53,13 @@ class Commits:
 
     @property
     def on_its_way(self) -> bool:
-        """Whether the brokers are being asked to commit and have not answered."""
-        return self._asked is not None and self._clock() - self._asked < GIVE_UP_AFTER
+        """Whether the brokers are being asked to commit and have not answered, also for what went since."""
+        return self._unanswered > 0 and self._clock() - self._asked < GIVE_UP_AFTER
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether leaving now might lose a commit: one is wanted, or under way for partitions that went."""
+        return self.pending or self.on_its_way
 
     def begin(self, key: Key, offset: int) -> None:
         """A partition is ours from `offset` on, which is committed or before everything there is."""
@@ -83,6 +89,7 @@ class Commits:
         soon_after = now - self._failed_at < RETRY_AFTER
         if not self.pending or ((self.on_its_way or soon_after) and not at_once):
             return
+        self._unanswered = self._unanswered + 1 if self.on_its_way else 1
         self._asked = now
         try:
             consumer.commit(asynchronous=True)
@@ -91,7 +98,7 @@ class Commits:
 
     def landed(self, error: KafkaError | None, partitions: Collection[TopicPartition]) -> None:
         """The brokers answered; called by the client while it polls."""
-        self._asked = None
+        self._unanswered = max(0, self._unanswered - 1)
         errors = [tp.error for tp in partitions if tp.error is not None]
         failure = error or next(iter(errors), None)
         for tp in partitions:

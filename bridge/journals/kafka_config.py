@@ -21,7 +21,7 @@ PRESET_TOPICS = {
     "sunbird": ("{env}.telemetry.unique", "{env}.telemetry.error", "{env}.druid.events.log"),
     "digit": ("telemetry-final-messages",),
 }
-PRESET_LEVELS = {"digit": "envelope"}
+PRESET_LEVELS: dict[str, Literal["envelope"]] = {"digit": "envelope"}
 
 OWNED = "the bridge sets it, because what it promises depends on it"
 UNSAFE = "it could load code, run a command or read what it is pointed at"
@@ -135,7 +135,8 @@ class KafkaJournalConfig(JournalConfig):
         min_length=1, description="Where to begin to look for the cluster.", examples=[["localhost:9092"]]
     )
     preset: Literal["sunbird", "digit"] | None = Field(
-        default=None, description="The topics of a known installation; sunbird needs env."
+        default=None,
+        description="The topics of a known installation; sunbird needs env, digit sets validation.level.",
     )
     env: str = Field(
         default="",
@@ -231,6 +232,6 @@ class KafkaJournalConfig(JournalConfig):
         return None if only.startswith("^") else only
 
     @property
-    def validation_level(self) -> str | None:
-        """The validation level that the preset's events need, where `[validation] level` is not set."""
+    def validation_level(self) -> Literal["strict", "lenient", "envelope"] | None:
+        """The level that the preset's events need: DIGIT's do not follow the official schemas."""
         return PRESET_LEVELS.get(self.preset or "")

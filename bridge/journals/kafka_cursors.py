@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from bridge.errors import BridgeError
 from bridge.journals import kafka_codes as codes
 from bridge.journals.kafka_client import Clients, cause, sentence
 from bridge.journals.kafka_places import stream_name
+from bridge.journals.kafka_watch import retention_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,6 +32,7 @@ __all__ = ["CursorRow", "Move", "Target", "cursor_rows", "give_start", "move_cur
 Target = Literal["earliest", "latest"] | datetime | int
 WAIT = 10.0
 LOOK_SECONDS = 5.0
+SETTINGS_WAIT = 3.0  # nothing but a share depends on them
 OCCUPIED = {
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.NON_EMPTY_GROUP,
@@ -44,7 +47,8 @@ class CursorRow:
     """One pipeline's place in one partition.
 
     `position` is the committed offset, None if there is none yet; `low` ≤ offset < `high` is what
-    the partition holds; `lag` counts offsets behind, `lag_seconds` is the age of the next record.
+    the partition holds; `lag` counts offsets behind, `lag_seconds` is the age of the next record,
+    `of_retention` that age as a share of the time the topic keeps its records. None is unknown.
     """
 
     pipeline: str
@@ -55,6 +59,7 @@ class CursorRow:
     high: int
     lag: int
     lag_seconds: float | None = None
+    of_retention: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ def cursor_rows(
     try:
         keys = partitions_of(admin, config.read_topics)
         lows, highs = _offsets(admin, keys, codes.EARLIEST), _offsets(admin, keys, codes.LATEST)
+        kept = _retentions(admin, sorted({topic for topic, _ in keys})) if ages else {}
         rows = []
         for pipeline in pipelines:
             group, clerk = clients.group(pipeline), clients.clerk(pipeline)
@@ -110,7 +116,7 @@ def cursor_rows(
             clerk.close()
             times = _next_times(clients.probe(), committed, lows, highs) if ages else {}
             rows += [
-                _row(pipeline, group, key, committed[key], lows[key], highs[key], times.get(key))
+                _row(pipeline, group, key, committed[key], lows[key], highs[key], times.get(key), kept)
                 for key in keys
             ]
     except KafkaException as error:
@@ -159,11 +165,31 @@ def _means(topic: str, name: str) -> bool:
 
 
 def _row(
-    pipeline: str, group: str, key: Key, position: int | None, low: int, high: int, stamp: int | None
+    pipeline: str,
+    group: str,
+    key: Key,
+    position: int | None,
+    low: int,
+    high: int,
+    stamp: int | None,
+    kept: Mapping[str, float | None],
 ) -> CursorRow:
     behind = max(0, high - max(low, position or 0))
     age = 0.0 if not behind else None if stamp is None else max(0.0, time.time() - stamp / 1000)
-    return CursorRow(pipeline, group, stream_name(*key), position, low, high, behind, age)
+    retention = kept.get(key[0])
+    share = age / retention if age is not None and retention else None
+    return CursorRow(pipeline, group, stream_name(*key), position, low, high, behind, age, share)
+
+
+def _retentions(admin: AdminClient, topics: Sequence[str]) -> dict[str, float | None]:
+    """How long topics keep their records, in seconds; without those that may not be asked about."""
+    resources = list(map(codes.topic_resource, topics))
+    asked = admin.describe_configs(resources, request_timeout=SETTINGS_WAIT) if resources else {}
+    found: dict[str, float | None] = {}
+    for resource, future in asked.items():
+        with suppress(KafkaException):
+            found[resource.name] = retention_of(_result(future))
+    return found
 
 
 def _unanswered(error: KafkaException) -> BridgeError:

@@ -33,6 +33,7 @@ __all__ = ["Member"]
 log = logging.getLogger(__name__)
 
 LATE_SHARE = 0.9
+HAND_OVER = 5.0  # and never so long that the group might give us up meanwhile
 REOPEN_AFTER = 5.0
 STALL_SHOWN = 1.0
 
@@ -79,6 +80,11 @@ class Member(Reader):
             return f"nothing could be committed for {self._commits.stalled():.0f} s ({self._commits.reason})"
         return self._troubles.current
 
+    @property
+    def missed(self) -> int:
+        """Offsets that were deleted before they were read, by retention or by hand."""
+        return self._places.missed
+
     def _connect(self) -> Consumer:
         self._commits = Commits(self._name, self._clock)
         return self._make(error_cb=self._troubles.tell, on_commit=self._commits.landed)
@@ -111,19 +117,28 @@ class Member(Reader):
 
         The client would join anew with the next poll and take our word for them (librdkafka #5604).
         """
-        return self._subscribed and self._clock() - self._polled_at >= self._late_after
+        return self._subscribed and self._silence() >= self._late_after
+
+    def _silence(self) -> float:
+        return self._clock() - self._polled_at
 
     def _consume(self, most: int, timeout: float) -> list[Message]:
         """What comes in: records, and errors about partitions or the group. Serves the callbacks."""
         if self._consumer is None:
             return []
         self._revoked.clear()
+        self._note_poll()  # callbacks take their time from here
         try:
             return self._consumer.consume(most, timeout)
         except KafkaException as error:
             self._broke(cause(error))
             return []
         finally:
+            self._note_poll()
+
+    def _note_poll(self) -> None:
+        """The group hears of us now; unless that is too late, whatever the client thinks of it."""
+        if not self._overdue():
             self._polled_at = self._clock()
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -137,7 +152,7 @@ class Member(Reader):
         log.info("%s: reads %d partitions, %d of them new", self._name, len(self._places), len(placed))
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group takes partitions: commit what is settled of them, forget the rest.
+        """The group takes partitions: settle what is on its way, commit, forget the rest.
 
         The commit is not waited for. It leaves on the connection that will carry our consent, so
         the coordinator has it before anybody else gets the partitions.
@@ -145,6 +160,8 @@ class Member(Reader):
         if consumer is not self._consumer:
             return
         keys = [(tp.topic, tp.partition) for tp in partitions]
+        if self.on_revoke is not None and any(map(self._places.get, keys)):
+            self.on_revoke(min(HAND_OVER, (self._late_after - self._silence()) / 2))
         self._give_up(keys)
         self._commits.send(consumer, at_once=True)
         self._forget(keys)
@@ -173,7 +190,7 @@ class Member(Reader):
                 self._pager.drop(place.stream)
 
     def _begin_anew(self) -> None:
-        silence = f"after {self._clock() - self._polled_at:.0f} s of silence"
+        silence = f"after {self._silence():.0f} s of silence"
         self._broke(KafkaError(codes.MAX_POLL_EXCEEDED, silence), wait=False)
 
     def _broke(self, error: KafkaError, *, wait: bool = True) -> None:

@@ -132,7 +132,7 @@ class KafkaReader(Member):
         self._paused = True
         ends = self._clock() + CLOSE_SECONDS
         self._consumer.pause(self._places.partitions())
-        while self._commits.pending and self._clock() < ends and not self._overdue():
+        while self._commits.unfinished and self._clock() < ends and not self._overdue():
             self._commits.send(self._consumer)
             self._take_in(1, POLL)
         consumer, self._consumer = self._consumer, None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bridge.journals.kafka_commits import Key
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "retention_of"]
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,13 @@ class Watch:
         for topic in [topic for topic, future in self._asked_topics.items() if future.done()]:
             answer = _answer(self._asked_topics.pop(topic))
             if answer is not None:
-                kept = int(answer["retention.ms"].value) if "retention.ms" in answer else -1
-                self._retention[topic] = kept / 1000 if kept >= 0 else None
+                self._retention[topic] = retention_of(answer)
+
+
+def retention_of(settings: Any) -> float | None:
+    """Seconds that a topic with these settings keeps its records; None for ever."""
+    kept = int(settings["retention.ms"].value) if "retention.ms" in settings else -1
+    return kept / 1000 if kept >= 0 else None
 
 
 def _in_time(future: Future[Any]) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -22,16 +23,22 @@ __all__ = ["Record", "WriteError", "Writer"]
 
 log = logging.getLogger(__name__)
 
+TOO_LARGE = "a record is larger than its topic takes (max.message.bytes)"
 POLL = 0.2
 ROOM_SECONDS = 10.0
 ANSWER_SECONDS = 60.0  # above message.timeout.ms, within which the client answers for each record
 
 
 class WriteError(BridgeError):
-    """Not everything was written; `temporary` says whether trying again may help."""
+    """Not everything was written; `temporary` says whether trying again may help.
 
-    def __init__(self, reason: str, *, temporary: bool) -> None:
+    `too_large` has the places of records that the brokers take in no batch, however small. If
+    there are any, every other record is written.
+    """
+
+    def __init__(self, reason: str, *, temporary: bool, too_large: Sequence[int] = ()) -> None:
         self.temporary = temporary
+        self.too_large = too_large
         super().__init__(reason)
 
 
@@ -50,22 +57,53 @@ class _Receipt:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._left = 1  # the call itself, until all of its records are handed over
-        self.failure: KafkaError | None = None
+        self.failures: dict[int, KafkaError] = {}
         self.complete = threading.Event()
 
     def expect(self) -> None:
         with self._lock:
             self._left += 1
 
-    def landed(self, error: KafkaError | None, message: Message | None = None) -> None:  # noqa: ARG002 - as it is called
+    def landed(self, place: int, error: KafkaError | None, message: Message | None = None) -> None:  # noqa: ARG002 - as it is called
         with self._lock:
-            self.failure = self.failure or error
+            if error is not None:
+                self.failures[place] = error
+        self.handed_over()
+
+    def handed_over(self) -> None:
+        with self._lock:
             self._left -= 1
             if not self._left:
                 self.complete.set()
 
 
 class Writer:
+    """Writes for many threads, and finds the records that are too large."""
+
+    def __init__(self, connect: Callable[..., Producer], name: str) -> None:
+        """`connect(**options)` makes a producer; it is called when something is written."""
+        self._batches = _Outlet(connect, name)
+        self._singles = _Outlet(partial(connect, **{"batch.num.messages": 1}), f"{name}-single")
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write records; they are durable when this returns. `WriteError` if any of them may not be.
+
+        The brokers judge whole batches, so what is too large is written once more in batches of one.
+        """
+        places = self._batches.write(records)
+        if places:
+            again = self._singles.write([records[place] for place in places])
+            places = [places[place] for place in again]
+        if places:
+            raise WriteError(TOO_LARGE, temporary=False, too_large=places)
+
+    def close(self) -> None:
+        """Wait a moment for what is on its way, and let go of the producers."""
+        self._batches.close()
+        self._singles.close()
+
+
+class _Outlet:
     """One idempotent producer for many threads, and the thread that takes its reports."""
 
     def __init__(self, connect: Callable[[], Producer], name: str) -> None:
@@ -76,21 +114,27 @@ class Writer:
         self._poller: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def write(self, records: Sequence[Record]) -> None:
-        """Write records; they are durable when this returns. `WriteError` if any of them may not be."""
+    def write(self, records: Sequence[Record]) -> list[int]:
+        """Write records durably; returns the places of those that are too large.
+
+        `WriteError` for any other fault.
+        """
         producer = self._ready()
         receipt = _Receipt()
-        try:
-            for record in records:
-                receipt.expect()
-                self._hand_over(producer, record, receipt)
-        except KafkaException as error:
-            receipt.landed(cause(error))
-        receipt.landed(None)
+        for place, record in enumerate(records):
+            receipt.expect()
+            error = self._hand_over(producer, record, partial(receipt.landed, place))
+            if error is not None:
+                receipt.landed(place, error)
+                if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    break
+        receipt.handed_over()
         if not receipt.complete.wait(ANSWER_SECONDS):
             raise WriteError("Kafka gave no answer", temporary=True)
-        if receipt.failure is not None:
-            self._failed(receipt.failure)
+        for error in receipt.failures.values():
+            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                self._failed(error)
+        return sorted(receipt.failures)
 
     def close(self) -> None:
         """Wait a moment for what is on its way, and let go of the producer."""
@@ -112,28 +156,30 @@ class Writer:
                 self._poller.start()
             return self._producer
 
-    def _hand_over(self, producer: Producer, record: Record, receipt: _Receipt) -> None:
+    def _hand_over(
+        self, producer: Producer, record: Record, landed: Callable[..., None]
+    ) -> KafkaError | None:
+        """Give the client a record, waiting for room in its queue; returns why it does not take it."""
         ends = time.monotonic() + ROOM_SECONDS
         while True:
             try:
                 producer.produce(
-                    record.topic, record.value, record.key, headers=record.headers, on_delivery=receipt.landed
+                    record.topic, record.value, record.key, headers=record.headers, on_delivery=landed
                 )
             except BufferError:
                 if time.monotonic() > ends:
-                    raise KafkaException(KafkaError(codes.QUEUE_FULL)) from None
+                    return KafkaError(codes.QUEUE_FULL)
                 time.sleep(0.01)
+            except KafkaException as error:
+                return cause(error)
             else:
-                return
+                return None
 
-    def _failed(self, failure: KafkaError) -> None:
+    def _failed(self, failure: KafkaError) -> NoReturn:
         if failure.fatal():
             with self._lock:
                 self._producer = None  # an idempotent producer that lost its place cannot go on
-        temporary = failure.code() not in {
-            KafkaError.MSG_SIZE_TOO_LARGE,
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        }
+        temporary = failure.code() != KafkaError.TOPIC_AUTHORIZATION_FAILED
         raise WriteError(f"Kafka did not take it: {sentence(failure)}", temporary=temporary)
 
     def _poll(self) -> None:

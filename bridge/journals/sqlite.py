@@ -25,6 +25,14 @@ STREAM = "log"
 PAGE_EVENTS = 1_000
 PAGE_BYTES = 2 * 1024 * 1024
 TRIM_SLICE = 10_000
+TUNING = (
+    "wal_autocheckpoint=1000",  # pages; a commit that checkpoints keeps all senders waiting
+    "cache_size=-8000",  # KiB; a page of a commit that does not fit is written twice
+)
+ROWS = 50  # a statement: a quarter less CPU than a row a statement; more rows gain nothing
+
+INSERT = "INSERT INTO log (received_ms, source, body) VALUES (?1, ?2, ?3)"
+INSERT_MANY = INSERT + "".join(f", (?1, ?2, ?{number})" for number in range(4, ROWS + 3))
 
 
 class SqliteJournalConfig(JournalConfig):
@@ -114,6 +122,7 @@ class SqliteJournal(Journal):
         self._wakers: list[Callable[[], None]] = []
         self._size_lock = threading.Lock()
         self._size = self._state.read(_stored_bytes)
+        self._state.read(_tune)
 
     def reader(self, pipeline: str, start: Start, wake: Callable[[], None]) -> SqliteReader:
         """A reader at the pipeline's cursor; a first cursor is stored at once, so that nothing is trimmed."""
@@ -139,9 +148,7 @@ class SqliteJournal(Journal):
                 "(see its lag), or journal.max_bytes is too small"
             )
         now_ms = int(time.time() * 1000)
-        rows = [(now_ms, source, payload) for payload in payloads]
-        sql = "INSERT INTO log (received_ms, source, body) VALUES (?, ?, ?)"
-        self._state.write(lambda connection: connection.executemany(sql, rows))
+        self._state.write(lambda connection: _insert(connection, now_ms, source, payloads))
         with self._size_lock:
             self._size += added
         for wake in self._wakers:
@@ -168,6 +175,18 @@ class SqliteJournal(Journal):
         with self._size_lock:
             self._size -= freed
         return dropped
+
+
+def _tune(connection: sqlite3.Connection) -> None:
+    for pragma in TUNING:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _insert(connection: sqlite3.Connection, now_ms: int, source: str, payloads: Sequence[bytes]) -> None:
+    whole = len(payloads) - len(payloads) % ROWS
+    for at in range(0, whole, ROWS):
+        connection.execute(INSERT_MANY, (now_ms, source, *payloads[at : at + ROWS]))
+    connection.executemany(INSERT, [(now_ms, source, payload) for payload in payloads[whole:]])
 
 
 def _rows(connection: sqlite3.Connection, begin: int, ceiling: int) -> list[tuple[int, int, bytes]]:

@@ -20,7 +20,10 @@ from bridge.metrics import exposition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bridge.intake.status import IntakeStatus
     from bridge.reports import RunInfo, Snapshot
+
+    Intakes = Callable[[], list[IntakeStatus]]
 
 __all__ = ["OpsServer", "Overview"]
 
@@ -49,11 +52,15 @@ class Overview(Protocol):
         """Pipelines that broke."""
 
 
-class OpsServer:
-    """Serves `overview` on `host`:`port` (0: any free port) until closed."""
+def _no_intakes() -> list[IntakeStatus]:
+    return []
 
-    def __init__(self, overview: Overview, host: str, port: int) -> None:
-        handler = type("Handler", (_Handler,), {"routes": _routes(overview)})
+
+class OpsServer:
+    """Serves `overview` and `intakes` on `host`:`port` (0: any free port) until closed."""
+
+    def __init__(self, overview: Overview, host: str, port: int, intakes: Intakes = _no_intakes) -> None:
+        handler = type("Handler", (_Handler,), {"routes": _routes(overview, intakes)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
         except OSError as error:
@@ -109,12 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
         log.debug("ops: %s", format % args)
 
 
-def _routes(overview: Overview) -> dict[str, Callable[[], Answer]]:
+def _routes(overview: Overview, intakes: Intakes) -> dict[str, Callable[[], Answer]]:
     page = resources.files("bridge.ops").joinpath("status.html").read_bytes()
     return {
         "/": lambda: (HTTPStatus.OK, "text/html", page),
-        "/status.json": lambda: (HTTPStatus.OK, "application/json", _status(overview)),
-        "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4", exposition(overview.snapshots())),
+        "/status.json": lambda: (HTTPStatus.OK, "application/json", _status(overview, intakes())),
+        "/metrics": lambda: (
+            HTTPStatus.OK,
+            "text/plain; version=0.0.4",
+            exposition(overview.snapshots(), intakes()),
+        ),
         "/livez": lambda: _live(overview),
         "/readyz": lambda: _ready(overview),
     }
@@ -137,7 +148,7 @@ def _ready(overview: Overview) -> Answer:
     return HTTPStatus.OK, "text/plain", b"ok\n"
 
 
-def _status(overview: Overview) -> bytes:
+def _status(overview: Overview, intakes: list[IntakeStatus]) -> bytes:
     info = overview.info
     pipelines = [{**asdict(s), "conserved": s.counts.conserved} for s in overview.snapshots()]
     document = {
@@ -145,5 +156,6 @@ def _status(overview: Overview) -> bytes:
         "journal": info.journal,
         "started": overview.started,
         "pipelines": pipelines,
+        "intakes": [asdict(status) for status in intakes],
     }
     return json.dumps(document).encode()

@@ -1,4 +1,4 @@
-"""The projects that `bridge new` copies: `common/` and `sink/` or `journal/`, with `@@placeholders@@`."""
+"""The projects that `bridge new` copies: `common/` and `sink/`, `stage/` or `journal/`, with placeholders."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bridge.testing.mapping import MappingContract
     from bridge.testing.payloads import GoldenContract
     from bridge.testing.sending import SinkContract
+    from bridge.testing.stages import StageContract
 
 __all__ = [
     "ABSENT",
@@ -37,6 +38,7 @@ __all__ = [
     "Reply",
     "Request",
     "SinkContract",
+    "StageContract",
     "encode",
     "make_event",
     "nasty",
@@ -50,6 +52,7 @@ _WITH_PYTEST = {
     "JournalContract": "journals",
     "MappingContract": "mapping",
     "SinkContract": "sending",
+    "StageContract": "stages",
 }
 
 

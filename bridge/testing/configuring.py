@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.configuration.shapes import models_in
 from bridge.errors import PluginError
-from bridge.plugins import Plugins
+from bridge.hookspecs import bridge_sinks
 from bridge.registry import check_sink
 from bridge.secrets import Secret
-from bridge.testing.fitting import Fitting, batch_of, hooked_module, problems_of, secrets_in
+from bridge.testing.fitting import Fitting, batch_of, offered, problems_of, secrets_in
 from bridge.testing.lessons import Breach, check, require
 
 if TYPE_CHECKING:
@@ -40,16 +40,7 @@ class ConfigurationContract(Fitting):
     @check
     def test_the_plugin_offers_the_class(self) -> None:
         """The plugin's module has a function bridge_sinks with @hookimpl that returns the class."""
-        module, plugins = hooked_module(self.sink_type, self.plugin), Plugins(lambda: ())
-        try:
-            plugins.register(module, "contract")
-        except PluginError as error:
-            raise Breach(str(error), "the hooks exactly as bridge.hookspecs has them") from None
-        require(
-            plugins.registry.sinks.get(self.sink_type.name) is self.sink_type,
-            f"the hooks of {module.__name__} offer {', '.join(plugins.registry.sinks) or 'no sink'}",
-            f"@hookimpl\ndef bridge_sinks():\n    return [{self.sink_type.__name__}]",
-        )
+        offered(self.sink_type, self.plugin, bridge_sinks.__name__)
 
     @check
     def test_the_configuration_is_accepted(self, tmp_path: Path) -> None:

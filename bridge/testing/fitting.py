@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from bridge.configuration.sources import Tables
 from bridge.configuration.validation import validate
-from bridge.errors import ConfigError, EventError
+from bridge.errors import ConfigError, EventError, PluginError
 from bridge.events import decode
-from bridge.hookspecs import bridge_journals, bridge_sinks
+from bridge.hookspecs import bridge_journals, bridge_sinks, bridge_stages
+from bridge.plugins import Plugins
 from bridge.registry import PluginInfo, Registry
 from bridge.secrets import Places, Secret
 from bridge.sinks import Batch, ObjectSink, Sink, Span
@@ -26,10 +27,20 @@ if TYPE_CHECKING:
     from bridge.events import Event
     from bridge.testing.destination import Destination
 
-__all__ = ["Fitting", "batch_of", "filled", "hooked_module", "problems_of", "secrets_in"]
+__all__ = [
+    "Fitting",
+    "batch_of",
+    "filled",
+    "hooked_module",
+    "offered",
+    "problems_of",
+    "secrets_in",
+    "valid_lines",
+]
 
 NOWHERE = {"{url}": "http://127.0.0.1:9", "{host}": "127.0.0.1", "{port}": "9"}
 SINK = "contract"
+HOOKS = frozenset(hook.__name__ for hook in (bridge_sinks, bridge_journals, bridge_stages))
 SHORTEST_SECRET = 8
 
 
@@ -58,9 +69,8 @@ class Fitting:
         return self.sink_type(self.sink_type.config_type.model_validate(values))
 
     def lines(self) -> list[bytes]:
-        """Events as JSON: every official type, unknown ones, and odd ones that are valid all the same."""
-        plain = [encode(event) for event in (*samples().values(), *unknown_samples().values())]
-        return plain + [line for line in nasty().values() if _decodes(line)]
+        """Events as JSON, see `valid_lines`."""
+        return valid_lines()
 
     def events(self, count: int = 4) -> list[Event]:
         """Different events that this sink maps, `count` at most."""
@@ -73,6 +83,12 @@ class Fitting:
             "map gave no payload for any official event",
             "let map return a payload for at least one of bridge.testing.samples()",
         )
+
+
+def valid_lines() -> list[bytes]:
+    """Events as JSON: every official type, unknown ones, and odd ones that are valid all the same."""
+    plain = [encode(event) for event in (*samples().values(), *unknown_samples().values())]
+    return plain + [line for line in nasty().values() if _decodes(line)]
 
 
 def filled(value: Any, places: Mapping[str, str]) -> Any:
@@ -174,6 +190,22 @@ def hooked_module(noun: type, given: ModuleType | None, hook: str = bridge_sinks
     return given
 
 
+def offered(noun: type, given: ModuleType | None, hook: str) -> None:
+    """Raise a `Breach` unless the plugin's module offers the class by this hook."""
+    module = hooked_module(noun, given, hook)
+    plugins = Plugins(lambda: ())
+    try:
+        plugins.register(module, "contract")
+    except PluginError as error:
+        raise Breach(str(error), "the hooks exactly as bridge.hookspecs has them") from None
+    found: Mapping[str, type] = getattr(plugins.registry, hook.removeprefix("bridge_"))
+    require(
+        noun in found.values(),
+        f"the hooks of {module.__name__} offer {', '.join(found) or 'nothing'}, not {noun.__name__}",
+        f"@hookimpl\ndef {hook}():\n    return [{noun.__name__}]",
+    )
+
+
 def _is_hook(thing: object) -> bool:
-    named = getattr(thing, "__name__", "") in {bridge_sinks.__name__, bridge_journals.__name__}
+    named = getattr(thing, "__name__", "") in HOOKS
     return named and callable(thing) and bool(getattr(thing, "bridge_impl", None))

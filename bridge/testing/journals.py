@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bridge.errors import BridgeError, PluginError
 from bridge.journals.base import JournalContext, JournalFullError, Lag
-from bridge.plugins import Plugins
 from bridge.registry import check_journal
 from bridge.state import State
 from bridge.testing.events import encode, make_event
-from bridge.testing.fitting import filled, hooked_module
+from bridge.testing.fitting import filled, offered
 from bridge.testing.lessons import Breach, check, require
 
 if TYPE_CHECKING:
@@ -80,17 +79,7 @@ class JournalContract:
     @check
     def test_the_plugin_offers_the_class(self) -> None:
         """The plugin's module has a function bridge_journals with @hookimpl that returns the class."""
-        module = hooked_module(self.journal_type, self.plugin, "bridge_journals")
-        plugins = Plugins(lambda: ())
-        try:
-            plugins.register(module, "contract")
-        except PluginError as error:
-            raise Breach(str(error), "the hooks exactly as bridge.hookspecs has them") from None
-        require(
-            plugins.registry.journals.get(self.journal_type.name) is self.journal_type,
-            f"the hooks of {module.__name__} do not offer {self.journal_type.__name__}",
-            f"@hookimpl\ndef bridge_journals():\n    return [{self.journal_type.__name__}]",
-        )
+        offered(self.journal_type, self.plugin, "bridge_journals")
 
     @check
     def test_every_key_has_a_description(self) -> None:

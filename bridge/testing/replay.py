@@ -1,7 +1,7 @@
 """Mapping in a process of its own, under another hash seed, with a watch on clocks and files.
 
-`in_another_process` starts `python -m bridge.testing.replay`, which maps the same events and
-says what its payloads look like and what `map` did besides: an audit hook and a profiler are
+`in_another_process` starts `python -m bridge.testing.replay`, which maps the same events, or
+has a stage change them, and says what came of it and what was done besides: an audit hook and a profiler are
 told of every clock that is read, every random number, every file and socket.
 """
 
@@ -23,16 +23,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import EventError
-from bridge.events import decode
+from bridge.events import Event, decode
+from bridge.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
 
-    from bridge.events import Event
-    from bridge.sinks import Sink
+    from bridge.stages.base import Stage
 
-__all__ = ["Replay", "fingerprint", "fingerprints", "in_another_process"]
+__all__ = ["Replay", "fingerprint", "fingerprints", "in_another_process", "made"]
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 CLOCKS = frozenset(
@@ -67,14 +67,23 @@ def fingerprint(payload: object) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def fingerprints(sink: Sink[Any, Any], events: Iterable[Event]) -> list[str]:
-    """What `map` makes of each event; an exception counts by its kind."""
-    return [_print(sink, event) for event in events]
+def made(staged: Any) -> list[Event]:
+    """The events that a stage returned for one event, however many."""
+    if staged is None:
+        return []
+    return [staged] if isinstance(staged, Event) else list(staged)
 
 
-def _print(sink: Sink[Any, Any], event: Event) -> str:
+def fingerprints(noun: Sink[Any, Any] | Stage[Any], events: Iterable[Event]) -> list[str]:
+    """What `map` or `apply` makes of each event; an exception counts by its kind."""
+    return [_print(noun, event) for event in events]
+
+
+def _print(noun: Sink[Any, Any] | Stage[Any], event: Event) -> str:
     try:
-        return fingerprint(sink.map(event))
+        if isinstance(noun, Sink):
+            return fingerprint(noun.map(event))
+        return fingerprint(b"\n".join(new.raw for new in made(noun.apply(event))))
     except EventError as error:
         return f"EventError {error.code}"
     except Exception as error:  # noqa: BLE001 - boundary: the checks of `map` itself say what it raises
@@ -82,14 +91,17 @@ def _print(sink: Sink[Any, Any], event: Event) -> str:
 
 
 def in_another_process(
-    sink_type: type[Sink[Any, Any]], config: Mapping[str, Any], lines: Sequence[bytes], hash_seed: int
+    noun_type: type[Sink[Any, Any] | Stage[Any]],
+    config: Mapping[str, Any],
+    lines: Sequence[bytes],
+    hash_seed: int,
 ) -> Replay:
-    """Map these events (JSON lines) in a new interpreter; `RuntimeError` with its last words if it fails."""
-    module = sys.modules[sink_type.__module__]
+    """Map or stage these events (JSON lines) in a new interpreter; `RuntimeError` has its last words."""
+    module = sys.modules[noun_type.__module__]
     task = {
         "module": module.__name__,
         "file": getattr(module, "__file__", None) or "",
-        "name": sink_type.__qualname__,
+        "name": noun_type.__qualname__,
         "config": dict(config),
         "lines": [base64.b64encode(line).decode() for line in lines],
     }
@@ -194,19 +206,21 @@ def main() -> None:
     task = json.load(sys.stdin)
     watch = _Watch()
     watch.time_asked()
-    sink_type = _load(task["module"], task["file"], task["name"])
+    noun_type = _load(task["module"], task["file"], task["name"])
     events = [decode(base64.b64decode(line)) for line in task["lines"]]
-    config = sink_type.config_type.model_validate(task["config"])
+    config = noun_type.config_type.model_validate(task["config"])
     threads = threading.active_count()
     with watch:
-        sink = sink_type(config)
+        noun = noun_type(config)
     opening = sorted(event for event in watch.touched if event.startswith("socket."))
     opening += ["threads"] * (threading.active_count() > threads)
-    prints = fingerprints(sink, events)  # whatever is imported on first use is imported by now
+    if not isinstance(noun, Sink):
+        noun.__enter__()  # a sink maps without it; a stage may need what it reads there
+    prints = fingerprints(noun, events)  # whatever is imported on first use is imported by now
     watch.clocks.clear()
     watch.touched.clear()
     with watch:
-        again = fingerprints(sink, [decode(event.raw) for event in events])
+        again = fingerprints(noun, [decode(event.raw) for event in events])
     if again != prints:
         prints = ["unequal"] * len(prints)
     found = Replay(prints, opening, sorted(watch.clocks), sorted(watch.touched))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import bridge
 from bridge import hookspecs, testing
-from bridge.configuration.models import FileTables, JournalKeys, SinkKeys
+from bridge.configuration.models import FileTables, JournalKeys, SinkKeys, StageKeys
 from bridge.configuration.rows import rows
 from bridge.configuration.shapes import is_mapping, members
 from bridge.discovery import GROUP
@@ -39,17 +39,26 @@ MODULES = (
     "bridge.errors",
     "bridge.events",
     "bridge.sinks",
+    "bridge.stages.base",
     "bridge.http",
     "bridge.secrets",
     "bridge.paths",
     "bridge.compression",
+    "bridge.together",
     "bridge.hookspecs",
     "bridge.journals.base",
     "bridge.journals.cursors",
     "bridge.testing",
 )
-CONTRACTS = ("MappingContract", "SinkContract", "HttpSinkContract", "GoldenContract", "JournalContract")
-CLASSES = ("Sink", "ObjectSink", "SinkConfig", "Journal", "Reader", "JournalConfig")
+CONTRACTS = (
+    "MappingContract",
+    "SinkContract",
+    "HttpSinkContract",
+    "GoldenContract",
+    "JournalContract",
+    "StageContract",
+)
+CLASSES = ("Sink", "ObjectSink", "SinkConfig", "Stage", "StageConfig", "Journal", "Reader", "JournalConfig")
 VALUES = (
     "BatchLimits",
     "Batch",
@@ -206,7 +215,7 @@ def _default(cls: type, key: str) -> str:
     value = vars(cls).get(key, inspect.Parameter.empty)
     if value is inspect.Parameter.empty:
         return "*yours to set*"
-    return f"`{value.__name__ if inspect.isclass(value) else value!r}`"
+    return f"`{value.__name__}`" if inspect.isclass(value) else f"`{value!r}`"
 
 
 def value_section(name: str) -> str:
@@ -262,12 +271,13 @@ def keys() -> list[str]:
     """Every configuration key of the host, dotted."""
     found = []
     for name, field in FileTables.model_fields.items():
-        if name in {"journal", "sinks"} or not is_mapping(field.annotation):
+        if name in {"journal", "stages", "sinks"} or not is_mapping(field.annotation):
             continue
         (model,) = members(field.annotation)
         found += [f"{name}.{row.key}" for row in rows(model)]
     found += [name for name, field in FileTables.model_fields.items() if not is_mapping(field.annotation)]
     found += [f"journal.{row.key}" for row in rows(JournalKeys)]
+    found += [f"stages.<id>.{row.key}" for row in rows(StageKeys)]
     return sorted([*found, *(f"sinks.<id>.{row.key}" for row in rows(SinkKeys))])
 
 

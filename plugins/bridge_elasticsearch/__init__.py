@@ -7,6 +7,7 @@ wire        bulk request and answer; verdicts: item → outcome   pure
 auth, sigv4 how a request proves who sends it              pure
 templates   index template and retention policy            pure
 dashboards  importable saved objects                       pure
+aside       what went to the failure store: counted, and told
 sink        the only module that talks to the network
 """
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bridge.http import Tls
+from bridge.http import TlsConfig
 from bridge.secrets import Secret
 from bridge.sinks import SinkConfig
 from bridge_elasticsearch.auth import api_key_header
 from bridge_elasticsearch.naming import IndexPattern, bucket_name
 
-__all__ = ["DEFAULT_INDEX", "ElasticsearchConfig", "SigV4Config", "TlsConfig"]
+__all__ = ["DEFAULT_INDEX", "ElasticsearchConfig", "SigV4Config"]
 
 DEFAULT_INDEX = "sunbird-telemetry-v1-{yyyy.MM.dd}"
 
@@ -54,21 +53,6 @@ class SigV4Config(BaseModel):
         self.access_key_id.reveal()
         self.secret_access_key.reveal()
         return self
-
-
-class TlsConfig(BaseModel):
-    """`[sinks.<id>.tls]`: verification is always on; these files add to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    ca_file: Path | None = Field(None, description="PEM file of authorities trusted besides the system's")
-    cert_file: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
-    key_file: Path | None = Field(None, description="PEM file of its key, unless that is in cert_file")
-    key_password: Secret | None = Field(None, description="password of the key")
-
-    def settings(self) -> Tls:
-        """The same as the HTTP client takes it."""
-        return Tls(self.ca_file, self.cert_file, self.key_file, self.key_password)
 
 
 class ElasticsearchConfig(SinkConfig):

@@ -10,16 +10,18 @@ import base64
 import hashlib
 from functools import lru_cache
 from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bridge.errors import EventError
+from bridge.events import identities
 from bridge_elasticsearch import ecs
 from bridge_elasticsearch.naming import DAY, day_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from bridge.events import Event
     from bridge_elasticsearch.config import ElasticsearchConfig
@@ -34,6 +36,9 @@ MAX_TEXT = 1_024
 """The `ignore_above` of the templates."""
 MAX_ID = 512
 MAX_CACHED = 4_096
+CLOCKS = {int, float, NoneType}
+LAST_DAY = 2_932_896
+"""9999-12-31, the last day a record time can lie in."""
 GAP = b"\0\0"
 ID_LETTERS = 22
 ID_STRIDE = 24
@@ -65,11 +70,12 @@ class DocumentMap:
         join = b"".join  # four times as fast as formatting
         return [join((head, name, b'"}}\n', source, b"\n")) for head, name, source in columns]
 
-    def _actions(self, events: Sequence[Event]) -> list[bytes]:
+    def _actions(self, events: Sequence[Event]) -> Iterable[bytes]:
         heads = self._heads
-        days = [event.record_time() // DAY for event in events] if self._dated else [0] * len(events)
+        days = record_days(events) if self._dated else [0] * len(events)
         if not self._routed:
-            return [heads[day, ""] for day in days]
+            of_day = {day: heads[day, ""] for day in set(days)}
+            return map(of_day.__getitem__, days)
         bucket, other = self._buckets.get, self._default
         return [heads[key] for key in zip(days, (bucket(self._value(e), other) for e in events), strict=True)]
 
@@ -115,14 +121,34 @@ class _Heads(dict[tuple[int, str], bytes]):
         return self[key]
 
 
+def record_days(events: Sequence[Event]) -> list[int]:
+    """The day (since 1970) of each event's record time.
+
+    A record time is the device's time or the server's. Where both lie in the day that is usual
+    in these events, there is nothing to work out.
+    """
+    servers: list[Any] = [
+        event.syncts if event.syncts is not None else event.timestamp or event.received for event in events
+    ]
+    usual = events[len(events) // 2].record_time() // DAY if events else 0
+    if not CLOCKS.issuperset(map(type, servers)) or not 0 < usual <= LAST_DAY:
+        return [event.record_time() // DAY for event in events]
+    begin, end = usual * DAY, usual * DAY + DAY
+    return [
+        usual
+        if begin <= event.ets < end and (server is None or begin <= server < end)
+        else event.record_time() // DAY
+        for event, server in zip(events, servers, strict=True)
+    ]
+
+
 def identity_ids(events: Sequence[Event]) -> list[bytes]:
     """Write each event's identity in URL-safe base64, which both products store as 16 bytes.
 
     Two zero bytes after each identity make the groups of base64 end where an identity ends,
     so one call encodes all of them.
     """
-    joined = GAP.join([event.identity for event in events]) + GAP
-    text = base64.urlsafe_b64encode(joined)
+    text = base64.urlsafe_b64encode(GAP.join(identities(events)) + GAP)
     return [text[at : at + ID_LETTERS] for at in range(0, len(events) * ID_STRIDE, ID_STRIDE)]
 
 

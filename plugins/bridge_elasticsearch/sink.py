@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,12 +13,13 @@ from bridge.errors import SetupError
 from bridge.http import HttpClient, raise_for_status
 from bridge.sinks import BatchLimits, Sink
 from bridge_elasticsearch import auth, templates, wire
+from bridge_elasticsearch.aside import FAILURE_STORE, FailureStore
 from bridge_elasticsearch.config import ElasticsearchConfig
 from bridge_elasticsearch.mapping import DocumentMap
 from bridge_elasticsearch.naming import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from bridge.events import Event
@@ -32,8 +32,6 @@ __all__ = ["ElasticsearchSink"]
 JSON_HEADERS = {"content-type": "application/json", "accept": "application/json"}
 FORBIDDEN, NOT_FOUND = 403, 404
 MIB = 1024 * 1024
-
-_log = logging.getLogger("bridge.sinks.elasticsearch")
 
 
 class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
@@ -49,6 +47,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
         self._documents = DocumentMap(config)
         self._path = wire.bulk_path(config.pipeline)
         self._turns = itertools.cycle(config.urls)
+        self._aside = FailureStore(clock)
         self._client: HttpClient | None = None
 
     def __enter__(self) -> Self:
@@ -85,8 +84,13 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
             now=self._clock(),
             failure_store=self.config.failure_store,
         )
-        self._note_failure_store(answer, batch)
+        if used := answer.body.count(wire.IN_FAILURE_STORE):
+            self._aside.add(used, batch.sink)
         return outcomes
+
+    def tally(self) -> Mapping[str, int]:
+        """Documents that the cluster took, but put into its failure store."""
+        return {FAILURE_STORE: self._aside.total}
 
     def explain(self, batch: Batch[bytes]) -> str:
         """Show the request as text: the body before compression, the credentials as a mask."""
@@ -180,11 +184,6 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
         url = next(self._turns) + path
         secret = auth.headers(self.config, method, url, body, self._clock())
         return self._client.request(method, url, content=body, headers={**headers, **secret})
-
-    def _note_failure_store(self, answer: Answer, batch: Batch[bytes]) -> None:
-        used = answer.body.count(wire.IN_FAILURE_STORE)
-        if used:
-            _log.warning("%s: %d of %d documents went to the failure store", batch.sink, used, len(batch))
 
 
 def _object(answer: Answer) -> dict[str, Any]:

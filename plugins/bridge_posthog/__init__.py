@@ -2,11 +2,12 @@
 
     events ─► mapping (what it means) ─► wire (its bytes) ─► sink (the only I/O) ─► PostHog
 
-What it means: `vocabulary` (the tables of names), `rules` and `forms` (how a table is applied),
-`tokens` (telemetry's values made safe), `naming` (event names and PostHog's own properties),
-`people` (who), `moments` (when), `ids` (uuids and sessions), `surroundings` (envelope, groups),
-`denormalised` (Sunbird's additions). Its bytes: `wire` (requests) and `answers`, for capture's
-two protocols, V0 and V1. `sdk` is the other transport.
+What it means: `vocabulary` (the tables of names), `rules`, `converters` and `forms` (how a table
+is applied), `tokens` (telemetry's values made safe), `naming` (event names and PostHog's own
+properties), `people` (who), `moments` (when), `ids` (uuids and sessions), `settings` and
+`surroundings` (what neighbouring events share), `denormalised` (Sunbird's additions). Its bytes:
+`wire` (requests) and `answers`, for capture's two protocols, V0 and V1. `sdk` is the other
+transport.
 """
 
 from __future__ import annotations

@@ -133,7 +133,9 @@ def verdicts(answer: Answer) -> dict[str, Verdict]:
 
 def outcomes(parcel: Parcel, found: dict[str, Verdict], after: float | None) -> list[Outcome]:
     """One outcome a payload; of a payload with more events the worst one counts."""
-    if {verdict.result for verdict in found.values()} <= FINE and found.keys() >= set(chain(*parcel.uuids)):
+    if {verdict.result for verdict in found.values()} <= FINE and all(
+        map(found.__contains__, chain.from_iterable(parcel.uuids))
+    ):
         return [DELIVERED if own else DUPLICATE for own in parcel.uuids]
     return [
         _outcome(found.get(own[0]), after) if len(own) == 1 else _worst(own, found, after)

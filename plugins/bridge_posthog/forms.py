@@ -1,58 +1,184 @@
 """Reads `edata` of a known type in one go: C decodes it by key and encodes it by property name. Pure.
 
 A form is made from the rules of an event type. Where `edata` has the shape they expect, its
-plain values never pass through Python. Where a key is unknown or a type is another, the same
-rules are applied key by key, which gives the same properties, only slower.
+plain values, those of nested objects included, never pass through Python. Where a key is unknown
+or a type is another, the same rules are applied key by key: the same properties, only slower.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from bridge.errors import EventError
-from bridge_posthog.rules import Kind, Rule, apply, attribute
-from bridge_posthog.tokens import NULL, OBJECT, Draft, Members, below, dump, members, prefix, readable
+from bridge_posthog.rules import Kind, Rule, apply, attribute, picker
+from bridge_posthog.tokens import (
+    BACKSLASH,
+    NULL,
+    OBJECT,
+    Draft,
+    Members,
+    below,
+    dump,
+    members,
+    prefix,
+    readable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["ABSENT", "Form", "Told", "read"]
+    from bridge.events import Event
+    from bridge_posthog.rules import Put
+
+__all__ = ["Form", "read"]
 
 ABSENT = msgspec.Raw(b"null")
 _FIELDS: Mapping[Kind, tuple[Any, Any]] = {
-    Kind.TEXT: (str, ""),
-    Kind.NUMBER: (float | None, None),
-    Kind.LIST: (list[msgspec.Raw], []),
-    Kind.TEXTS: (list[str], []),
-    Kind.OBJECT: (Members, {}),
+    Kind.TEXT: (str | None, ""),
+    Kind.NUMBER: (float | None | UnsetType, UNSET),
+    Kind.LIST: (list[msgspec.Raw] | None, []),
+    Kind.TEXTS: (list[str] | None, []),
+    Kind.OBJECT: (Members | None, {}),
     Kind.MADE: (msgspec.Raw, ABSENT),
 }
+_TAMED = frozenset({Kind.LIST, Kind.OBJECT})  # what a strict parser may stumble over, so it is looked into
 
 
-class Around(msgspec.Struct, frozen=True, gc=False):
-    """What of the context is taken as it stands."""
+class Plain(NamedTuple):
+    """A value that becomes a property as it is: where it lies in what is read, and what it is called."""
 
-    cdata: msgspec.Raw = ABSENT
-    rollup: msgspec.Raw = ABSENT
-
-
-class Told(msgspec.Struct, kw_only=True, gc=False):
-    """An event's parts as they stand in its JSON; `edata` as members or as a form has read it."""
-
-    mid: msgspec.Raw = ABSENT
-    edata: Any = {}
-    context: Around = Around()
-    tags: msgspec.Raw = ABSENT
+    path: str
+    name: str
+    field: tuple[Any, Any]
+    fits: Callable[[float], bool] | None
 
 
-class _Members(Told, kw_only=True, gc=False):
+class Made(NamedTuple):
+    """A value that a converter takes; `spilled` is its property's name if the converter takes it not."""
+
+    path: str
+    put: Put
+    name: bytes
+    spilled: str
+
+
+class Form:
+    """What the rules of one type of object make of it; `rest` names the keys they do not know, at `depth`.
+
+    A `strict` form looks into lists and objects, for a parser that refuses what JSON allows. `plain`
+    and `made` are the values it finds, those of nested forms included, and `given` is the type
+    that holds them.
+    """
+
+    def __init__(
+        self, rules: Mapping[str, Rule], rest: str = "edata", depth: int = 1, *, strict: bool = False
+    ) -> None:
+        inner = {
+            key: Form(rule.inner, f"edata_{rule.name}", rule.depth, strict=strict)
+            for key, rule in rules.items()
+            if rule.inner is not None
+        }
+        self._rest, self._depth = rest, depth
+        self._rules = {
+            key: rule._replace(put=inner[key].put) if key in inner else rule for key, rule in rules.items()
+        }
+        self.plain = list(_plain(rules, inner, strict))
+        self.made = list(_made(rules, inner, rest, strict))
+        self.given = _given(rules, inner, strict)
+        self._taken = _taken(self.plain)
+        self._pick: Callable[[Any], Sequence[Any]] = picker([one.path for one in self.plain])
+        self._chosen = [(index, one.fits) for index, one in enumerate(self.plain) if one.fits]
+        self._converters = [(attrgetter(one.path), one.put, one.name, one.spilled) for one in self.made]
+        self.decode: Callable[[bytes | msgspec.Raw], Any] = msgspec.json.Decoder(self.given).decode
+        whole = msgspec.defstruct("Whole", [("edata", self.given)], gc=False)
+        self.decode_whole: Callable[[bytes], Any] = msgspec.json.Decoder(whole).decode
+
+    def fill(self, edata: Any, draft: Draft) -> None:
+        """Draft the properties of what `read` has found."""
+        if type(edata) is dict:
+            apply(self._rules, edata, draft, self._rest, self._depth)
+            return
+        values = self._pick(edata)
+        if self._chosen:
+            values = self._choose(values)
+        data = dump(self._taken(*values))
+        if b"null" in data:
+            data = dump(self._taken(*[UNSET if value is None else value for value in values]))
+        if len(data) > 2:  # noqa: PLR2004 - the braces
+            draft += (b",", data[1:-1])
+        for get, put, name, spilled in self._converters:
+            value = get(edata)
+            if value is not ABSENT:
+                token = bytes(value)
+                if token[0] != NULL and token != b'""' and not put(draft, name, token):
+                    draft.spill(spilled, token)
+
+    def _choose(self, values: Sequence[Any]) -> Sequence[Any]:
+        chosen = list(values)
+        for index, fits in self._chosen:
+            if type(chosen[index]) is float and not fits(chosen[index]):
+                chosen[index] = UNSET
+        return chosen
+
+    def put(self, draft: Draft, _name: bytes, token: bytes) -> bool:
+        """The converter of a nested object."""
+        if token[0] != OBJECT:
+            return False
+        try:
+            self.fill(self.decode(token), draft)
+        except msgspec.ValidationError:
+            self.fill(members(token), draft)
+        return True
+
+
+def _kind(rule: Rule, strict: bool) -> Kind:
+    return Kind.MADE if strict and rule.kind in _TAMED else rule.kind
+
+
+def _plain(rules: Mapping[str, Rule], inner: Mapping[str, Form], strict: bool) -> Iterator[Plain]:
+    for key, rule in rules.items():
+        if key in inner:
+            yield from (one._replace(path=f"{attribute(key)}.{one.path}") for one in inner[key].plain)
+        elif _kind(rule, strict) is not Kind.MADE:
+            yield Plain(attribute(key), rule.name, _FIELDS[rule.kind], rule.fits)
+
+
+def _made(rules: Mapping[str, Rule], inner: Mapping[str, Form], rest: str, strict: bool) -> Iterator[Made]:
+    for key, rule in rules.items():
+        if key in inner:
+            yield from (one._replace(path=f"{attribute(key)}.{one.path}") for one in inner[key].made)
+        elif _kind(rule, strict) is Kind.MADE:
+            yield Made(attribute(key), rule.put, prefix(rule.name), below(rest, key))
+
+
+def _given(rules: Mapping[str, Rule], inner: Mapping[str, Form], strict: bool) -> type[msgspec.Struct]:
+    """The shape of the object itself, under its own keys."""
+    nested = [(attribute(key), form.given, form.given()) for key, form in inner.items()]
+    others = [
+        (attribute(key), *_FIELDS[_kind(rule, strict)]) for key, rule in rules.items() if key not in inner
+    ]
+    names = {attribute(key): key for key in rules}
+    return msgspec.defstruct(
+        "Given", nested + others, rename=names, forbid_unknown_fields=True, frozen=True, gc=False
+    )
+
+
+def _taken(plain: list[Plain]) -> type[msgspec.Struct]:
+    """The plain values under the names of their properties; what is blank is left out."""
+    fields = [(f"value_{index}", *one.field) for index, one in enumerate(plain)]
+    names = {f"value_{index}": one.name for index, one in enumerate(plain)}
+    return msgspec.defstruct("Taken", fields, rename=names, omit_defaults=True, gc=False)
+
+
+class _Members(msgspec.Struct, gc=False):
     edata: Members = {}
 
 
-class _Unread(Told, kw_only=True, gc=False):
+class _Unread(msgspec.Struct, gc=False):
     edata: msgspec.Raw = ABSENT
 
 
@@ -60,91 +186,29 @@ _decode_members = msgspec.json.Decoder(_Members).decode
 _decode_unread = msgspec.json.Decoder(_Unread).decode
 
 
-class Form:
-    """What the rules of one type of object make of it; `rest` names the keys they do not know.
+def read(form: Form, event: Event) -> Any:
+    """An event's `edata` as the form reads it, or by key; `EventError` if the event cannot be decoded.
 
-    A `strict` form looks into lists and objects, for a parser that refuses what JSON allows.
+    The text of `edata` is there unless somebody has read it; escapes may be such that no decoder
+    takes them. The event's own bytes serve in both cases.
     """
-
-    def __init__(self, rules: Mapping[str, Rule], rest: str = "edata", *, strict: bool = False) -> None:
-        rules = {key: _with_form(rule, strict) for key, rule in rules.items()}
-        self._rules = rules
-        self._rest = rest
-        safe = {Kind.TEXT, Kind.NUMBER, Kind.TEXTS} if strict else set(Kind) - {Kind.MADE}
-        plain = [key for key, rule in rules.items() if rule.kind in safe]
-        made = [key for key in rules if key not in plain]
-        fields = [(attribute(key), *_FIELDS[rules[key].kind]) for key in plain]
-        others = [(attribute(key), *_FIELDS[Kind.MADE]) for key in made]
-        names = {attribute(key): key for key in rules}
-        given = msgspec.defstruct(
-            "Given", fields + others, rename=names, forbid_unknown_fields=True, gc=False
-        )
-        names = {attribute(key): rules[key].name for key in plain}
-        self._taken = msgspec.defstruct("Taken", fields, rename=names, omit_defaults=True, gc=False)
-        told = msgspec.defstruct("GivenEvent", [("edata", given)], bases=(Told,), kw_only=True, gc=False)
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(told).decode
-        self._read = msgspec.json.Decoder(given).decode
-        self._pick = _picker(plain)
-        self._made = [
-            (attrgetter(attribute(key)), rules[key].put, prefix(rules[key].name), key) for key in made
-        ]
-
-    def fill(self, edata: Any, draft: Draft) -> None:
-        """Draft the properties of what `decode` has read, or of members."""
-        if type(edata) is dict:
-            apply(self._rules, edata, draft, self._rest)
-            return
-        data = dump(self._taken(*self._pick(edata)))
-        if len(data) > 2:  # noqa: PLR2004 - the braces
-            draft += (b",", data[1:-1])
-        for get, put, name, key in self._made:
-            value = get(edata)
-            if value is not ABSENT:
-                token = bytes(value)
-                if token[0] != NULL and token != b'""' and not put(draft, name, token):
-                    draft.spill(below(self._rest, key), token)
-
-    def put(self, draft: Draft, _name: bytes, token: bytes) -> bool:
-        """The converter of a nested object."""
-        if token[0] != OBJECT:
-            return False
-        try:
-            self.fill(self._read(token), draft)
-        except msgspec.ValidationError:
-            self.fill(members(token), draft)
-        return True
-
-
-def _with_form(rule: Rule, strict: bool) -> Rule:
-    if rule.inner is None:
-        return rule
-    return rule._replace(put=Form(rule.inner, f"edata_{rule.name}", strict=strict).put)
-
-
-def _picker(keys: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    names = [attribute(key) for key in keys]
-    if len(names) > 1:
-        return attrgetter(*names)
-    return lambda source: tuple(getattr(source, name) for name in names)  # attrgetter makes no tuple of one
-
-
-def read(form: Form, raw: bytes) -> Told:
-    """Read an event; escapes that no decoder takes are made readable first. `EventError` if it cannot be."""
+    text: Any = event.edata_text
+    raw = event.raw if BACKSLASH not in event.raw else readable(event.raw)
     try:
-        told: Told = form.decode(raw)
+        if type(text) is msgspec.Raw and raw is event.raw:
+            return form.decode(text)
+        return form.decode_whole(raw).edata
     except (msgspec.MsgspecError, ValueError):
-        return _read_members(raw)  # another shape, or an escape that is none
-    return told
+        return _read_members(raw)  # another shape
 
 
-def _read_members(raw: bytes) -> Told:
-    for line in (raw, readable(raw)):
-        try:
-            return _decode_members(line)
-        except (msgspec.MsgspecError, ValueError):
-            continue
+def _read_members(raw: bytes) -> Members:
     try:
-        told = _decode_unread(readable(raw))
+        return _decode_members(raw).edata
+    except (msgspec.MsgspecError, ValueError):
+        pass
+    try:
+        _decode_unread(raw)
     except (msgspec.MsgspecError, ValueError):
         raise EventError("edata", "the event cannot be decoded a second time") from None
-    return Told(mid=told.mid, context=told.context, tags=told.tags)
+    return {}

@@ -1,65 +1,62 @@
-"""From a Sunbird event to a PostHog event, as bytes: a pure function of event and configuration.
+"""From Sunbird events to PostHog events, as bytes: a pure function of event and configuration.
 
     {"uuid":…,"timestamp":…,"event":…,"distinct_id":…, opening … "properties":{
-        always · person · producer · object and groups · edata }}
+        always · person · producer · type · object and groups · edata }}
 
-No clock, no randomness: the same event gives the same bytes in every process, on every day
-and at every attempt. `uuid`, day, name and distinct_id are what PostHog recognises a
-repetition by. The pieces are cached, which changes nothing but the speed.
+No clock, no randomness: the same event gives the same bytes in every process, on every day,
+at every attempt and whatever its neighbours. `uuid`, day, name and distinct_id are what PostHog
+recognises a repetition by. Events are mapped column by column, and pieces are cached, which changes
+nothing but the speed.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridge.events import identities
 from bridge_posthog.denormalised import add_place, person_properties
-from bridge_posthog.forms import Form, Told, read
-from bridge_posthog.ids import DAY, derived_digest, derived_session, head, own_session, uuid8
-from bridge_posthog.moments import client_time, iso, moment
-from bridge_posthog.naming import namers, unknown_name
-from bridge_posthog.people import identify, pseudonymiser, shorten
+from bridge_posthog.forms import Form, read
+from bridge_posthog.ids import DAY, derived_digest, heads, uuid8
+from bridge_posthog.moments import client_time, iso, moments, stamps
+from bridge_posthog.naming import namers, opened_by, unknown_name
+from bridge_posthog.people import pseudonymiser
 from bridge_posthog.rules import word
-from bridge_posthog.surroundings import Places, Producers, more_groups, piece, present, relate
-from bridge_posthog.tokens import Draft, StrictDraft, dump, readable
+from bridge_posthog.settings import Settings
+from bridge_posthog.surroundings import CACHE_SIZE, SMALL, Places, piece, present
+from bridge_posthog.tokens import BACKSLASH, Draft, StrictDraft, dump, readable, tame
 from bridge_posthog.vocabulary import NAMES, RULES
 from bridge_posthog.wire import opening
 
 if TYPE_CHECKING:
-    from bridge.events import Actor, Event
+    from collections.abc import Sequence
+
+    from bridge.events import Event
     from bridge_posthog.config import PostHogConfig
-    from bridge_posthog.naming import Namer, Source
+    from bridge_posthog.naming import Namer
+    from bridge_posthog.settings import Setting
+    from bridge_posthog.surroundings import Place
     from bridge_posthog.wire import Protocol
 
 __all__ = ["Mapper"]
 
-CACHE_SIZE = 8_192
-BACKSLASH = ord("\\")
-SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not fill the memory
 LONGEST_VALUE = 200
 FIRST_STAGES = frozenset({"app", "session"})
 BRIDGE = "sunbird-bridge"
-NOTHING = Told()
+RAW, FLAT, END = b',"sunbird":', b',"mid":', b"}}"
 
 
 class Plan(NamedTuple):
     """How one event type is mapped: its name, or a function that finds it; the form of its `edata`.
 
-    `name` is in JSON, `eid` a piece of the properties.
+    `name` is in JSON, and opens what follows the time; `eid` is a piece of the properties.
     """
 
     name: bytes
     namer: Namer | None
     form: Form
     eid: bytes
-
-
-class Persona(NamedTuple):
-    """Who: the distinct id in JSON (None: the event's own), what opens the event, whether a person."""
-
-    distinct_id: bytes | None
-    opening: bytes
-    person: bool
 
 
 class Mapper:
@@ -69,113 +66,123 @@ class Mapper:
         self._config = config
         self._protocol: Protocol = protocol
         self._raw = config.properties == "raw"
-        self._by_mid = config.id == "mid"
-        self._identifies = config.group_identify
         self._asks_person = bool(config.denormalised or config.person_properties or config.set_once)
-        self._boundary = config.session_boundary_hour * 3_600_000
-        self._hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
         strict = protocol == "v0"
-        self._draft = StrictDraft if strict else Draft
+        self._draft: type[Draft] = StrictDraft if strict else Draft
         special = namers(config)
-        plans = {
+        self._plans = {
             eid: Plan(
-                dump(NAMES.get(eid, "")), special.get(eid), Form(rules, strict=strict), piece({"eid": eid})
+                opened_by(NAMES.get(eid, "")),
+                special.get(eid),
+                Form(rules, strict=strict),
+                piece({"eid": eid}),
             )
             for eid, rules in RULES.items()
         }
-        self._plans: dict[str, Plan | None] = {**plans, **dict.fromkeys(config.exclude_eids)}
         self._free_form = Form({}, strict=strict)
-        self._direct: Any = (self._introduce, Producers(config).describe, Places(config, self._hide).describe)
-        self._cached: Any = tuple(lru_cache(maxsize=CACHE_SIZE)(part) for part in self._direct)
-        self._more = more_groups(config)
+        hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
+        self._settings = Settings(config, protocol, hide)
+        self._places = Places(config, hide)
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
-    def encode(self, event: Event) -> bytes | None:
-        """The payload: one PostHog event, or more with a newline between; None if excluded.
+    def encode(self, events: Sequence[Event]) -> list[bytes | None]:
+        """The payloads: a PostHog event each, or more with a newline between; None if excluded.
 
-        `EventError` for an event without a time, or that cannot be decoded.
+        `EventError` if there is one without a time, or that cannot be decoded.
         """
-        eid, raw, context, actor = event.eid, event.raw, event.context, event.actor
-        plan = self._plans[eid] if eid in self._plans else self._unknown(eid)
-        if plan is None:
-            return None
-        at, corrected = moment(event)
-        introduce, describe, locate = self._cached if len(raw) <= SMALL else self._direct
-        sid, producer = context.sid, context.pdata
-        own = own_session(sid, at) if sid and sid[14:15] == "7" else None
-        window = at - (at - self._boundary) % DAY
-        distinct_id, opened, person = introduce(actor, context.did, sid, producer.id, own, window)
-        source, described = describe(event.ver, actor.type, context.channel, context.env, producer)
-        place, groups = locate(context.channel, dump(event.object), self._more(context) if self._more else ())
-        name, draft = self._fill(event, plan, source, person)
-        if corrected:
-            draft.add("client_timestamp", client_time(event.ets))
-            draft.add("timestamp_corrected", value=True)
-        digest = derived_digest("mid", event.mid) if self._by_mid else event.identity
-        distinct_id = distinct_id or dump(shorten(f"event:{event.mid}"))
-        start = (head(digest, at), name, b',"distinct_id":', distinct_id, opened, plan.eid, described, place)
-        payload = b"".join((*start, *draft, draft.rest(), b"}}"))
-        if BACKSLASH in raw:
-            payload = readable(payload)
-        if self._identifies and eid == "START" and groups:
-            return b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in groups)))
-        return payload
+        excluded = self._config.exclude_eids
+        if not excluded:
+            return [*self._encode(events)]
+        wanted = [event.eid not in excluded for event in events]
+        payloads = iter(self._encode(list(compress(events, wanted))))
+        return [next(payloads) if is_wanted else None for is_wanted in wanted]
+
+    def _encode(self, events: Sequence[Event]) -> list[bytes]:
+        times, overruled = moments(events)
+        plans = [self._plans.get(event.eid) or self._unknown(event.eid) for event in events]
+        settings = self._settings.along(events, times)
+        places = self._places.along(events, settings)
+        names, ends = self._tell(events, plans, settings)
+        for index in overruled:
+            ends[index] = _overruled(events[index]) + ends[index]
+        uuids, bodies, lead = heads(self._digests(events)), self._bodies(events), RAW if self._raw else FLAT
+        columns = zip(uuids, stamps(times), names, settings, plans, places, bodies, ends, strict=True)
+        payloads = [
+            b"".join((uuid, stamp, name, setting.opening, plan.eid, place.piece, lead, body, end))
+            for uuid, stamp, name, setting, plan, place, body, end in columns
+        ]
+        for index, event in enumerate(events):
+            if BACKSLASH in event.raw:
+                payloads[index] = readable(payloads[index])
+        return self._with_groups(events, times, places, payloads) if self._config.group_identify else payloads
+
+    def _digests(self, events: Sequence[Event]) -> list[bytes]:
+        if self._config.id == "mid":
+            return [derived_digest("mid", event.mid) for event in events]
+        return identities(events)
 
     def _unknown(self, eid: str) -> Plan:
         short = eid[:LONGEST_VALUE]
-        return Plan(_name(unknown_name(short)), None, self._free_form, piece({"eid": short}))
+        return Plan(opened_by(unknown_name(short)), None, self._free_form, piece({"eid": short}))
 
-    def _fill(self, event: Event, plan: Plan, source: Source, person: bool) -> tuple[bytes, Draft]:
-        """The event's name in JSON, and its own properties."""
-        name, namer, form, _ = plan
-        raw, draft, told = event.raw, self._draft(), NOTHING
-        if self._raw:
-            draft += (b',"sunbird":', draft.whole(raw if BACKSLASH not in raw else readable(raw)))
-            if namer is not None:
-                told = read(form, raw)
-        else:
-            told = read(form, raw)
-            draft += (b',"mid":', told.mid)
-            relate(told, draft)
-            form.fill(told.edata, draft)
+    def _bodies(self, events: Sequence[Event]) -> list[bytes]:
+        """The first property of each event: itself, or its `mid`."""
+        if not self._raw:
+            return [dump(event.mid) for event in events]
+        if self._protocol == "v1":
+            return [event.raw for event in events]
+        return [tame(event.raw if BACKSLASH not in event.raw else readable(event.raw)) for event in events]
+
+    def _tell(
+        self, events: Sequence[Event], plans: Sequence[Plan], settings: Sequence[Setting]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """The name of each event, and its other properties up to the event's end."""
+        names, ends = [plan.name for plan in plans], [END] * len(plans)
+        always = not self._raw or self._asks_person
+        for index, plan in enumerate(plans):
+            if always or plan.namer is not None:
+                names[index], ends[index] = self._read(events[index], plan, settings[index])
+        return names, ends
+
+    def _read(self, event: Event, plan: Plan, setting: Setting) -> tuple[bytes, bytes]:
+        """The same for one event, from its `edata`."""
+        name, properties, form, namer = plan.name, b"", plan.form, plan.namer
+        edata = read(form, event)
         if namer is not None:
-            name = _name(namer(told.edata, source, draft))
+            name, properties = namer.name(edata, setting.source, keep=len(event.raw) <= SMALL)
+        if self._raw and not self._asks_person:
+            return name, properties + END
+        draft = self._draft((properties,))
+        if not self._raw:
+            form.fill(edata, draft)
         if self._asks_person:
-            self._add_person(event, told, person, draft)
-        return name, draft
+            self._add_person(event, edata, setting.person, draft)
+        draft += (draft.rest(), END)
+        return name, b"".join(draft)
 
-    def _introduce(
-        self,
-        actor: Actor,
-        device: str | None,
-        session: str | None,
-        producer: str,
-        own: str | None,
-        window: int,
-    ) -> Persona:
-        did, sid = device or "", session or ""
-        who = identify(actor.type, actor.id, did, sid, producer, self._hide)
-        person = who is not None and who.person
-        profile = {"always": True, "never": False, "identified_only": person}[self._config.person_profiles]
-        if own is None and sid.strip():
-            own = derived_session(sid, f"{did}\x1f{actor.id}", window)
-        properties = present(sunbird_session_id=sid)
-        if did:
-            properties["$device_id"] = self._hide(did)
-        opened = opening(self._protocol, profile, own) + piece(properties)
-        return Persona(None if who is None else dump(who.distinct_id), opened, person)
-
-    def _add_person(self, event: Event, told: Told, person: bool, draft: Draft) -> None:
+    def _add_person(self, event: Event, edata: Any, person: bool, draft: Draft) -> None:
         config, context = self._config, event.context
         document = event.document if config.denormalised or config.person_properties else {}
         if config.denormalised:
             add_place(document, draft)
-        if event.eid != "START" or not person or word(told.edata, "type_").lower() not in FIRST_STAGES:
+        kind = edata.get("type") if type(edata) is dict else getattr(edata, "type_", None)
+        if event.eid != "START" or not person or word(kind).lower() not in FIRST_STAGES:
             return
         if config.set_once:
             draft.add("$set_once", present(first_channel=context.channel, first_producer=context.pdata.id))
         if chosen := person_properties(document, config.person_properties):
             draft += (b',"$set":', chosen)
+
+    def _with_groups(
+        self, events: Sequence[Event], times: Sequence[int], places: Sequence[Place], payloads: list[bytes]
+    ) -> list[bytes]:
+        """The payloads, with a `$groupidentify` for each group of a START."""
+        return [
+            b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in place.groups)))
+            if event.eid == "START"
+            else payload
+            for event, at, place, payload in zip(events, times, places, payloads, strict=True)
+        ]
 
     def _identify_group(self, kind: str, key: str, day: int) -> bytes:
         """The `$groupidentify` of a group for one UTC day: equal bytes from every event of that day."""
@@ -189,4 +196,6 @@ class Mapper:
         return readable(dump(head)[:-1] + opening(self._protocol, profile=True, session=None) + group + b"}}")
 
 
-_name = lru_cache(maxsize=256)(dump)
+def _overruled(event: Event) -> bytes:
+    """What the device's clock said, where the server's stands in for it."""
+    return piece({"client_timestamp": client_time(event.ets), "timestamp_corrected": True})

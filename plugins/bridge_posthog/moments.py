@@ -14,17 +14,36 @@ from typing import TYPE_CHECKING, Any
 from bridge.errors import EventError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.events import Event
 
-__all__ = ["client_time", "iso", "moment"]
+__all__ = ["client_time", "iso", "moment", "moments", "stamps"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FLOOR = 1_420_070_400_000  # 2015-01-01, before the first Sunbird release
-LAST = 253_402_300_799_999  # 9999-12-31
+FLOOR = 1_420_070_400_000.0  # 2015-01-01, before the first Sunbird release; floats, as `ets` is one
+LAST = 253_402_300_799_999.0  # 9999-12-31
+MINUTE = 60_000
 AHEAD = 300_000  # five minutes between a correct device and the server
 LONGEST_TEXT = 40
-SECONDS = tuple(f"{number:02d}" for number in range(60))
-MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
+SECONDS = tuple(b"%02d" % number for number in range(60))
+MILLISECONDS = tuple(b".%03dZ" % number for number in range(1000))
+
+
+def moments(events: Sequence[Event]) -> tuple[list[int], list[int]]:
+    """The time of each event (ms), and the indices of those whose device's clock was overruled."""
+    times: list[int] = []
+    overruled: list[int] = []
+    for event in events:
+        ets, syncts = event.ets, event.syncts
+        if type(syncts) is int and FLOOR <= ets <= syncts + AHEAD and ets <= LAST:  # costs no call
+            times.append(int(ets))
+            continue
+        at, corrected = moment(event)
+        if corrected:
+            overruled.append(len(times))
+        times.append(at)
+    return times, overruled
 
 
 def moment(event: Event) -> tuple[int, bool]:
@@ -33,8 +52,6 @@ def moment(event: Event) -> tuple[int, bool]:
     `EventError` if `ets` is beyond the calendar and no server time stands in for it.
     """
     ets, syncts = event.ets, event.syncts
-    if type(syncts) is int and FLOOR <= ets <= syncts + AHEAD and ets <= LAST:
-        return int(ets), False
     server = None if syncts is event.timestamp is None else server_time(syncts, event.timestamp)
     if server is None:
         if 0 <= ets <= LAST:
@@ -68,17 +85,28 @@ def _read(text: str) -> int | None:
     return (aware - EPOCH) // timedelta(milliseconds=1)
 
 
-def iso(milliseconds: int) -> str:
+def stamps(times: Sequence[int]) -> list[bytes]:
     """RFC 3339 in UTC, always with 24 characters: `2026-01-05T09:30:00.000Z`."""
-    minutes, rest = divmod(milliseconds, 60_000)
-    seconds, rest = divmod(rest, 1000)
-    return f"{minute(minutes)}{SECONDS[seconds]}{MILLISECONDS[rest]}"
+    column: list[bytes] = []
+    began, minute = -MINUTE, b""
+    for time in times:
+        if not began <= time < began + MINUTE:  # neighbours mostly share it
+            began = time - time % MINUTE
+            minute = _minute(began // MINUTE)
+        rest = time - began
+        column.append(minute + SECONDS[rest // 1000] + MILLISECONDS[rest % 1000])
+    return column
+
+
+def iso(milliseconds: int) -> str:
+    """The same for one time, as text."""
+    return stamps((milliseconds,))[0].decode()
 
 
 @lru_cache(maxsize=16_384)
-def minute(minutes: int) -> str:
+def _minute(minutes: int) -> bytes:
     """RFC 3339 down to the minute, for minutes since the epoch: `2026-01-05T09:30:`."""
-    return (EPOCH + timedelta(minutes=minutes)).isoformat()[:17]
+    return (EPOCH + timedelta(minutes=minutes)).isoformat()[:17].encode()
 
 
 def client_time(ets: float) -> str:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridge_posthog.rules import token_of, word
-from bridge_posthog.tokens import OBJECT, Draft, dump, load, members, prefix, text
+from bridge_posthog.rules import attribute, picker, scalar, word
+from bridge_posthog.tokens import OBJECT, dump, members, prefix
 
 if TYPE_CHECKING:
     from bridge_posthog.config import PostHogConfig, Survey
 
-__all__ = ["Namer", "Source", "namers", "unknown_name"]
+__all__ = ["Named", "Namer", "Source", "namers", "opened_by", "unknown_name"]
 
+CACHE_SIZE = 2_048
 LONGEST_NAME = 100
+TEXTS = {str}
 LONGEST_VALUE = 1_000
 
 _ADDRESS = re.compile(r"https?://([^/?#]*)([^?#]*)")
-_SCREEN, _URL, _HOST, _PATH = map(prefix, ("$screen_name", "$current_url", "$host", "$pathname"))
 _STAGES = {
     **dict.fromkeys(("app", "session", "editor", "workflow", "assessment", "course"), ""),
     "player": "content",
@@ -42,21 +44,61 @@ class Source(NamedTuple):
     base: str
 
 
-Namer = Callable[[Any, Source, Draft], str]
+class Named(NamedTuple):
+    """An event's name, as it stands behind the time, and the properties that come with it."""
+
+    name: bytes
+    properties: bytes
+
+
+Tell = Callable[..., Named]
+
+
+class Namer:
+    """Finds the name of an event in some words of its `edata`, given by their paths.
+
+    `tell` makes the name of source and words, a pure function whose answers are kept; `read`
+    makes a word of a value.
+    """
+
+    def __init__(self, tell: Tell, *paths: str, read: Callable[[Any], str] = word) -> None:
+        self._tell, self._read = tell, read
+        self._kept: Any = lru_cache(maxsize=CACHE_SIZE)(tell)
+        self._paths = [path.split(".") for path in paths]
+        self._pick = picker([".".join(map(attribute, path)) for path in self._paths])
+
+    def name(self, edata: Any, source: Source, *, keep: bool) -> Named:
+        """Name an event by its `edata`, as a form has read it or by key; `keep` the answer for others."""
+        words: tuple[Any, ...]
+        if type(edata) is dict:
+            words = tuple(self._read(_at(edata, path)) for path in self._paths)
+        else:
+            words = self._pick(edata)
+            if set(map(type, words)) != TEXTS:
+                words = tuple(map(self._read, words))
+        named: Named = (self._kept if keep else self._tell)(source, *words)
+        return named
+
+
+def _at(edata: Any, path: list[str]) -> Any:
+    for key in path[:-1]:
+        inside = bytes(edata.get(key) or b"null")
+        edata = members(inside) if inside[0] == OBJECT else {}
+    return edata.get(path[-1])
 
 
 def namers(config: PostHogConfig) -> dict[str, Namer]:
-    """Event types whose names need `edata`, each with the function that adds to the properties too."""
-    special: dict[str, Namer] = {
-        "START": _started,
-        "END": _ended,
-        "IMPRESSION": _viewed,
-        "INTERRUPT": _interrupted,
+    """Event types whose names need `edata`."""
+    special = {
+        "START": Namer(_started, "type", "uaspec.system", "dspec.os"),
+        "END": Namer(_ended, "type"),
+        "IMPRESSION": Namer(_viewed, "pageid", "uri"),
+        "INTERRUPT": Namer(_interrupted, "type"),
     }
     if config.errors == "exception":
-        special["ERROR"] = _failed
+        special["ERROR"] = Namer(_failed, "err", "errtype", "stacktrace", read=scalar)
     if config.survey is not None:
-        special["FEEDBACK"] = _surveyed(config.survey)
+        special["FEEDBACK"] = Namer(partial(_surveyed, config.survey), "rating", "comments", read=scalar)
     return special
 
 
@@ -65,60 +107,56 @@ def unknown_name(eid: str) -> str:
     return f"sunbird {eid[:LONGEST_NAME].lower().replace('_', ' ')}".rstrip()[:LONGEST_NAME]
 
 
-def _stage(edata: Any) -> str:
-    kind = word(edata, "type_").lower()
-    return _STAGES.get(kind, "activity") or kind
+def opened_by(name: str) -> bytes:
+    """What stands between an event's time and who did it."""
+    return b'","event":' + dump(name)
 
 
-def _started(edata: Any, source: Source, draft: Draft) -> str:
-    system = _within(edata, "uaspec_", "system_")
-    if system and not _within(edata, "dspec_", "os_"):
-        draft.add("$os", system)
-    stage = _stage(edata)
+def _named(name: str, **properties: Any) -> Named:
+    return Named(opened_by(name), b"".join(prefix(key) + dump(value) for key, value in properties.items()))
+
+
+def _stage(kind: str) -> str:
+    return _STAGES.get(kind.lower(), "activity") or kind.lower()
+
+
+def _started(source: Source, kind: str, browser_system: str, device_system: str) -> Named:
+    system = {"$os": browser_system} if browser_system and not device_system else {}
+    stage = _stage(kind)
     if stage == "app" and source.app:
-        return _opened(source, draft, from_background=False)
-    return f"{stage} started"
+        return _opened(source, from_background=False, **system)
+    return _named(f"{stage} started", **system)
 
 
-def _within(edata: Any, outer: str, inner: str) -> str:
-    token = token_of(edata, outer)
-    return word(members(token), inner) if token[0] == OBJECT else ""
+def _ended(_source: Source, kind: str) -> Named:
+    return _named(f"{_stage(kind)} ended")
 
 
-def _ended(edata: Any, _source: Source, _draft: Draft) -> str:
-    return f"{_stage(edata)} ended"
+def _opened(source: Source, *, from_background: bool, **system: str) -> Named:
+    version = {"version": source.version} if source.version else {}
+    return _named("Application Opened", **system, from_background=from_background, **version)
 
 
-def _opened(source: Source, draft: Draft, *, from_background: bool) -> str:
-    draft.add("from_background", from_background)
-    if source.version:
-        draft.add("version", source.version)
-    return "Application Opened"
+def _interrupted(source: Source, kind: str) -> Named:
+    if kind.lower() == "resume":
+        return _opened(source, from_background=True)
+    return _named("Application Backgrounded" if kind.lower() == "background" else "session interrupted")
 
 
-def _interrupted(edata: Any, source: Source, draft: Draft) -> str:
-    kind = word(edata, "type_").lower()
-    if kind == "resume":
-        return _opened(source, draft, from_background=True)
-    return "Application Backgrounded" if kind == "background" else "session interrupted"
-
-
-def _viewed(edata: Any, source: Source, draft: Draft) -> str:
+def _viewed(source: Source, page: str, uri: str) -> Named:
     if source.app:
-        if name := word(edata, "pageid_") or word(edata, "uri_"):
-            draft += (_SCREEN, dump(name[:LONGEST_VALUE]))
-        return "$screen"
-    uri = word(edata, "uri_")
+        screen = (page or uri)[:LONGEST_VALUE]
+        return _named("$screen", **{"$screen_name": screen} if screen else {})
     absolute = uri.startswith(("http://", "https://"))
     address = uri if absolute else f"{source.base}/{uri.lstrip('/')}"
     if found := _ADDRESS.match(address):
-        draft += (_URL, dump(address), _HOST, dump(found[1]), _PATH, dump(found[2] or "/"))
-    return "$pageview"
+        parts = {"$current_url": address, "$host": found[1], "$pathname": found[2] or "/"}
+        return _named("$pageview", **parts)
+    return _named("$pageview")
 
 
-def _failed(edata: Any, source: Source, draft: Draft) -> str:
+def _failed(source: Source, code: str, kind: str, stack: str) -> Named:
     """Group by producer, type and code: the stack of a telemetry error is a text, and often differs."""
-    code, kind, stack = (_scalar(edata, key) for key in ("err_", "errtype_", "stacktrace_"))
     first_line = stack.strip().partition("\n")[0][:LONGEST_VALUE]
     exception = {
         "type": code[:LONGEST_VALUE] or kind[:LONGEST_VALUE] or "Error",
@@ -126,26 +164,17 @@ def _failed(edata: Any, source: Source, draft: Draft) -> str:
         "mechanism": {"type": "sunbird", "synthetic": True, "exception_id": 0},
     }
     same = f"{source.id}\x1f{kind}\x1f{code}".encode("utf-8", "replace")
-    draft.add("$exception_list", [exception])
-    draft.add("$exception_level", "error")
-    draft.add("$exception_fingerprint", hashlib.sha256(same).hexdigest())
-    return "$exception"
+    properties = {
+        "$exception_list": [exception],
+        "$exception_level": "error",
+        "$exception_fingerprint": hashlib.sha256(same).hexdigest(),
+    }
+    return _named("$exception", **properties)
 
 
-def _scalar(edata: Any, key: str) -> str:
-    token = text(token_of(edata, key))
-    return str(load(token)) if token else ""
-
-
-def _surveyed(survey: Survey) -> Namer:
-    questions = {"rating_": survey.rating_question, "comments_": survey.comment_question}
-
-    def name(edata: Any, _source: Source, draft: Draft) -> str:
-        draft.add("$survey_id", survey.id)
-        for key, question in questions.items():
-            answer = _scalar(edata, key)
-            if question and answer:
-                draft.add(f"$survey_response_{question}", answer)
-        return "survey sent"
-
-    return name
+def _surveyed(survey: Survey, _source: Source, rating: str, comment: str) -> Named:
+    answers = {survey.rating_question: rating, survey.comment_question: comment}
+    given = {
+        f"$survey_response_{question}": answer for question, answer in answers.items() if question and answer
+    }
+    return _named("survey sent", **{"$survey_id": survey.id}, **given)

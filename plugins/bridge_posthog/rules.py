@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import ValidationError
+from msgspec import UNSET, Raw
 
-from bridge_posthog.moments import client_time
 from bridge_posthog.tokens import (
     ARRAY,
     NULL,
     OBJECT,
-    QUOTE,
     Draft,
     Members,
     below,
@@ -27,34 +25,30 @@ from bridge_posthog.tokens import (
     figure,
     is_empty,
     load,
-    members,
     number,
-    objects,
     prefix,
     text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Put",
     "Rule",
     "apply",
-    "apply_rule",
     "attribute",
     "made_rule",
     "number_rule",
+    "picker",
+    "put_list",
+    "put_text",
+    "scalar",
     "text_rule",
-    "token_of",
     "word",
 ]
 
 Put = Callable[[Draft, bytes, bytes], bool]
-
-JS_EPOCH_SECONDS = 1e8  # the JavaScript SDK puts the time of day into START.duration
-UNKNOWN = -1
-LONGEST_WORD = 100
 
 
 class Kind(Enum):
@@ -71,18 +65,21 @@ class Kind(Enum):
 class Rule(NamedTuple):
     """The property `name` a key becomes, its `kind`, and the converter for whatever is not of it.
 
-    `inner` are the rules of an object whose keys become properties of their own.
+    `inner` are the rules of an object whose keys become properties of their own; those that it does
+    not know count as `depth` levels down. `fits` says which numbers mean something.
     """
 
     name: str
     kind: Kind
     put: Put
     inner: Mapping[str, Rule] | None = None
+    fits: Callable[[float], bool] | None = None
+    depth: int = 1
 
 
 def text_rule(name: str) -> Rule:
     """A text; other scalars are written as text."""
-    return Rule(name, Kind.TEXT, _text)
+    return Rule(name, Kind.TEXT, put_text)
 
 
 def number_rule(name: str) -> Rule:
@@ -90,9 +87,21 @@ def number_rule(name: str) -> Rule:
     return Rule(name, Kind.NUMBER, _number)
 
 
+def chosen_rule(name: str, fits: Callable[[float], bool]) -> Rule:
+    """A number, left out unless it `fits`."""
+
+    def put(draft: Draft, name: bytes, token: bytes) -> bool:
+        found = figure(token)
+        if found is not None and fits(found):
+            draft += (name, dump(found))
+        return found is not None
+
+    return Rule(name, Kind.NUMBER, put, fits=fits)
+
+
 def list_rule(name: str) -> Rule:
     """A list, as it is."""
-    return Rule(name, Kind.LIST, _list)
+    return Rule(name, Kind.LIST, put_list)
 
 
 def texts_rule(name: str) -> Rule:
@@ -110,9 +119,14 @@ def made_rule(name: str, put: Put) -> Rule:
     return Rule(name, Kind.MADE, put)
 
 
-def nested_rule(name: str, inner: Mapping[str, Rule]) -> Rule:
+def free_rule(name: str) -> Rule:
+    """A list as it is, and whatever else there is as for an unknown key."""
+    return Rule(name, Kind.LIST, as_spilled(name))
+
+
+def nested_rule(name: str, inner: Mapping[str, Rule], depth: int = 1) -> Rule:
     """An object with rules of its own; its other keys become `edata_<name>_<key>`."""
-    return Rule(name, Kind.MADE, _unread, inner)
+    return Rule(name, Kind.MADE, _unread, inner, depth=depth)
 
 
 def _unread(_draft: Draft, _name: bytes, _token: bytes) -> bool:
@@ -120,19 +134,14 @@ def _unread(_draft: Draft, _name: bytes, _token: bytes) -> bool:
     return False
 
 
-def apply(rules: Mapping[str, Rule], source: Members, draft: Draft, rest: str) -> None:
+def apply(rules: Mapping[str, Rule], source: Members, draft: Draft, rest: str, depth: int = 1) -> None:
     """Add the properties that `rules` make of an object; other keys become `<rest>_<key>`."""
     for key, value in source.items():
-        if (rule := rules.get(key)) is None:
-            draft.spill(below(rest, key), bytes(value))
-        else:
-            apply_rule(rule, key, bytes(value), draft, rest)
-
-
-def apply_rule(rule: Rule, key: str, token: bytes, draft: Draft, rest: str) -> None:
-    """Add the property a rule makes of a token that is not blank; if it makes none, `<rest>_<key>`."""
-    if token[0] != NULL and token != b'""' and not rule.put(draft, prefix(rule.name), token):
-        draft.spill(below(rest, key), token)
+        token, rule = bytes(value), rules.get(key)
+        if rule is None:
+            draft.spill(below(rest, key), token, depth)
+        elif token[0] != NULL and token != b'""' and not rule.put(draft, prefix(rule.name), token):
+            draft.spill(below(rest, key), token)
 
 
 def attribute(key: str) -> str:
@@ -140,21 +149,29 @@ def attribute(key: str) -> str:
     return f"{key}_"
 
 
-def word(source: Any, name: str) -> str:
-    """The text at an attribute of `edata`, as a form has read it or by key; blank if there is none."""
-    value = source.get(name[:-1]) if type(source) is dict else getattr(source, name, None)
-    if type(value) is str:
-        return value
-    found = load(value) if value is not None else ""
-    return found if isinstance(found, str) else ""
+def picker(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function that takes the values at some paths of attributes."""
+    if len(paths) > 1:
+        return attrgetter(*paths)
+    getters = [attrgetter(path) for path in paths]  # attrgetter alone makes no tuple of one
+    return lambda source: tuple([get(source) for get in getters])
 
 
-def token_of(source: Any, name: str) -> bytes:
-    """The token at an attribute of `edata`; `null` if there is none."""
-    return dump(source.get(name[:-1]) if type(source) is dict else getattr(source, name, None))
+def word(value: Any) -> str:
+    """A text, as a form has read it or by key; blank for anything else."""
+    if type(value) is Raw:
+        value = load(value)
+    return value if type(value) is str else ""
 
 
-def _text(draft: Draft, name: bytes, token: bytes) -> bool:
+def scalar(value: Any) -> str:
+    """A text, or another scalar as text, as a form has read it or by key; blank for anything else."""
+    token = text(dump(None if value is UNSET else value))
+    return "" if token is None else load(token)
+
+
+def put_text(draft: Draft, name: bytes, token: bytes) -> bool:
+    """A scalar, as text."""
     found = text(token)
     if found is not None:
         draft += (name, found)
@@ -165,55 +182,6 @@ def _number(draft: Draft, name: bytes, token: bytes) -> bool:
     found = number(token)
     if found is not None:
         draft += (name, found)
-    return found is not None
-
-
-def as_measurement(draft: Draft, name: bytes, token: bytes) -> bool:
-    """A measurement of the device; -1 means unknown."""
-    return figure(token) == UNKNOWN or _number(draft, name, token)
-
-
-def as_start_duration(draft: Draft, name: bytes, token: bytes) -> bool:
-    """Seconds; a time of day in their place is left out."""
-    found = figure(token)
-    if found is not None and found < JS_EPOCH_SECONDS:
-        draft += (name, dump(found))
-    return found is not None
-
-
-def as_flag(draft: Draft, name: bytes, token: bytes) -> bool:
-    """Yes or No."""
-    found = {b'"yes"': b"true", b"true": b"true", b'"no"': b"false", b"false": b"false"}.get(token.lower())
-    if found is not None:
-        draft += (name, found)
-    return found is not None
-
-
-def as_upper(draft: Draft, name: bytes, token: bytes) -> bool:
-    """A word of a list that producers spell in either case."""
-    if token[0] != QUOTE:
-        return _text(draft, name, token)
-    draft += (name, _upper_cached(token) if len(token) <= LONGEST_WORD else _upper(token))
-    return True
-
-
-def as_lower(draft: Draft, name: bytes, token: bytes) -> bool:
-    """The same, in lower case."""
-    return _text(draft, name, dump(load(token).lower()) if token[0] == QUOTE else token)
-
-
-def _upper(token: bytes) -> bytes:
-    return dump(load(token).upper())
-
-
-_upper_cached = lru_cache(maxsize=1_024)(_upper)
-
-
-def as_time(draft: Draft, name: bytes, token: bytes) -> bool:
-    """Milliseconds since the epoch, as a date and time."""
-    found = figure(token)
-    if found is not None:
-        draft += (name, dump(client_time(found)))
     return found is not None
 
 
@@ -228,16 +196,16 @@ def _texts(draft: Draft, name: bytes, token: bytes) -> bool:
 
 
 def as_spilled(name: str) -> Put:
-    """Return a converter of what is free-form by intention: each key a property of its own."""
+    """Return a converter of what may have any form: one property, or one for each of its keys."""
 
     def put(draft: Draft, _name: bytes, token: bytes) -> bool:
-        draft.spill(name, token)
+        draft.spill(name, token, 2)
         return True
 
     return put
 
 
-def _list(draft: Draft, name: bytes, token: bytes) -> bool:
+def put_list(draft: Draft, name: bytes, token: bytes) -> bool:
     """A list, as it is."""
     return _kept(draft, name, token, ARRAY)
 
@@ -251,84 +219,3 @@ def _kept(draft: Draft, name: bytes, token: bytes, first: int) -> bool:
     if token[0] == first and not is_empty(token):
         draft += (name, draft.whole(token))
     return token[0] == first
-
-
-def _objects(token: bytes) -> list[Members] | None:
-    """The objects in a list of objects, or the one object there is; None if it is neither."""
-    try:
-        return objects(token) if token[0] == ARRAY else [members(token)]
-    except ValidationError:
-        return None
-
-
-def as_merged(draft: Draft, name: bytes, token: bytes) -> bool:
-    """A list of small objects, as Sunbird writes maps, becomes one object; keys that repeat are numbered."""
-    items = _objects(token)
-    if items is None:
-        return False
-    whole: Members = {}
-    for item in items:
-        whole.update(item)
-    if len(whole) < sum(map(len, items)):
-        whole = _numbered(items)
-    if whole:
-        draft += (name, draft.whole(dump(whole)))
-    return True
-
-
-def _numbered(items: list[Members]) -> Members:
-    whole: Members = {}
-    for item in items:
-        for key, value in item.items():
-            free, count = key, 2
-            while free in whole:
-                free, count = f"{key}_{count}", count + 1
-            whole[free] = value
-    return whole
-
-
-def as_columns(name: str) -> Put:
-    """Return a converter of the same list, each key a property of its own."""
-
-    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
-        items = _objects(token)
-        for item in items or ():
-            for key, value in item.items():
-                draft.spill(below(name, key), bytes(value), 2)
-        return items is not None
-
-    return put
-
-
-def as_visits(draft: Draft, name: bytes, token: bytes) -> bool:
-    """What was seen on a page, and how much of it."""
-    if token[0] == ARRAY and not is_empty(token):
-        draft.add("visit_count", len(elements(token)))
-    return _list(draft, name, token)
-
-
-def as_items(draft: Draft, name: bytes, token: bytes) -> bool:
-    """What was shared: how many, which, and the whole list."""
-    items = _objects(token)
-    if items is None:
-        return False
-    draft.add("item_count", len(items))
-    for column in ("id", "type"):
-        found = [word(item, attribute(column)) for item in items]
-        if any(found):
-            draft.add(f"item_{column}s", [value for value in found if value])
-    return _list(draft, name, token)
-
-
-def as_pairs(name: str, label: str, value: str) -> Put:
-    """Return a converter of `[{label: key, value: …}]` into properties by key."""
-
-    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
-        items = _objects(token)
-        if not items or not all(word(item, attribute(label)) for item in items):
-            return False
-        for item in items:
-            draft.spill(below(name, word(item, attribute(label))), bytes(item.get(value, b"null")), 2)
-        return True
-
-    return put

@@ -66,11 +66,11 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
 
     def map(self, event: Event) -> bytes | None:
         """The PostHog event, as bytes; None for an excluded type."""
-        return self._mapper.encode(event)
+        return self._mapper.encode([event])[0]
 
     def map_batch(self, events: Sequence[Event]) -> Sequence[bytes | None]:
         """The same for many events."""
-        return list(map(self._mapper.encode, events))
+        return self._mapper.encode(events)
 
     def __enter__(self) -> Self:
         from bridge_posthog.sdk import SdkTransport, ingestion_host  # noqa: PLC0415 - it needs the posthog extra
@@ -102,7 +102,7 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
 
     def send(self, batch: Batch[bytes]) -> Sequence[Outcome]:
         """Deliver a batch; what is in it twice is sent once."""
-        parcel = pack(batch.payloads, self._known)
+        parcel = pack(batch.payloads, self._known if self.config.group_identify else None)
         if self._sdk is not None:
             outcomes = self._sdk.send(parcel)
         else:

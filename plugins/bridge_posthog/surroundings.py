@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridge_posthog.forms import ABSENT
 from bridge_posthog.naming import Source
 from bridge_posthog.people import is_placeholder, shorten
-from bridge_posthog.tokens import ARRAY, BLANK, below, dump, load
+from bridge_posthog.tokens import LONGEST_NAME, below, dump, load, prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping, Sequence
 
-    from bridge.events import Context, Producer
+    from bridge.events import Context, Event, Producer
     from bridge_posthog.config import PostHogConfig
-    from bridge_posthog.forms import Told
-    from bridge_posthog.tokens import Draft
 
-__all__ = ["Piece", "Place", "Places", "Producers", "piece"]
+__all__ = ["Piece", "Place", "Places", "Producers", "piece", "relate"]
 
 CACHE_SIZE = 8_192
-LONGEST_CACHED = 2_000
+SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not fill the memory
 LEVELS = ("l1", "l2", "l3", "l4")
 PEOPLE = frozenset({"user", "profile", "consumer"})
 CONTENT = frozenset(
@@ -47,6 +45,8 @@ CONTENT = frozenset(
         "worksheet",
     }
 )
+
+_ROLLUP = tuple((level, prefix(f"context_rollup_{level}")) for level in LEVELS)
 
 Piece = bytes
 
@@ -101,8 +101,23 @@ class Places:
     def __init__(self, config: PostHogConfig, hide: Callable[[str], str]) -> None:
         self._groups = config.groups
         self._hide = hide if config.pseudonym_key else None
+        self._more = more_groups(config)
+        self._cached: Any = lru_cache(maxsize=CACHE_SIZE)(self._describe)
 
-    def describe(self, channel: str, thing: bytes, more: tuple[tuple[str, str], ...]) -> Place:
+    def along(self, events: Sequence[Event], settings: Sequence[object]) -> list[Place]:
+        """The place of each event; neighbours with one setting and one object have one."""
+        more = self._more
+        column: list[Place] = []
+        known = thing = place = None
+        for event, setting in zip(events, settings, strict=True):
+            if place is None or setting is not known or event.object != thing or more:
+                known, thing, context = setting, event.object, event.context
+                describe = self._cached if len(event.raw) <= SMALL else self._describe
+                place = describe(context.channel, dump(thing), more(context) if more else ())
+            column.append(place)
+        return column
+
+    def _describe(self, channel: str, thing: bytes, more: tuple[tuple[str, str], ...]) -> Place:
         """The properties of the object (in JSON), and the groups, for which `more` has other sources."""
         found = load(thing) or {}
         name, label = found.get("id") or "", found.get("type") or ""
@@ -138,34 +153,29 @@ def more_groups(config: PostHogConfig) -> Callable[[Context], tuple[tuple[str, s
     return more
 
 
-def relate(told: Told, draft: Draft) -> None:
-    """Add `cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`."""
-    cdata, rollup, tags = bytes(told.context.cdata), bytes(told.context.rollup), told.tags
-    related = _related_cached if len(cdata) + len(rollup) <= LONGEST_CACHED else _related
-    draft.append(related(cdata, rollup))
-    if tags is not ABSENT and len(token := bytes(tags)) > BLANK and token[0] == ARRAY:
-        draft += (b',"tags":', draft.whole(token))
+def relate(context: Context, tags: list[str] | None) -> Piece:
+    """The properties `cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`."""
+    pieces: list[bytes] = []
+    for item in context.cdata or ():
+        if item.type and item.id:
+            opened = _correlation(item.type) if len(item.type) <= LONGEST_NAME else _opened(item.type)
+            pieces += (_numbered(item.type, pieces) if opened in pieces else opened, dump(item.id))
+    if levels := context.rollup:
+        for level, opened in _ROLLUP:
+            if value := levels.get(level):
+                pieces += (opened, dump(value))
+    if tags:
+        pieces += (b',"tags":', dump(tags))
+    return b"".join(pieces)
 
 
-def _related(cdata: bytes, rollup: bytes) -> Piece:
-    properties: dict[str, str] = {}
-    for item in _objects(load(cdata)):
-        kind, value = item.get("type"), item.get("id")
-        if isinstance(kind, str) and isinstance(value, str) and kind and value:
-            base, count = below("cdata", kind), 1
-            name = base
-            while name in properties:
-                count += 1
-                name = f"{base}_{count}"
-            properties[name] = value
-    for levels in _objects([load(rollup)]):
-        found = {level: levels.get(level) for level in LEVELS}
-        properties |= {f"context_rollup_{k}": v for k, v in found.items() if isinstance(v, str) and v}
-    return piece(properties)
+def _opened(kind: str, number: str = "") -> bytes:
+    return prefix(below("cdata", kind) + number)
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+_correlation = lru_cache(maxsize=CACHE_SIZE)(_opened)
 
 
-_related_cached = lru_cache(maxsize=CACHE_SIZE)(_related)
+def _numbered(kind: str, taken: Container[bytes]) -> bytes:
+    numbers = (_opened(kind, f"_{number}") for number in count(2))
+    return next(opened for opened in numbers if opened not in taken)

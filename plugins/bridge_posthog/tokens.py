@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import count as count_from
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ __all__ = [
     "members",
     "number",
     "prefix",
+    "prefix_cached",
     "readable",
     "snake",
     "tame",
@@ -41,6 +43,7 @@ LONGEST_PLAIN: Final = 300  # digits that fit a double for sure
 BLANK: Final = 2  # the quotes of an empty text
 LONGEST_BLANK: Final = 8
 QUOTE, OBJECT, ARRAY, NULL = b'"{[n'
+BACKSLASH: Final = ord("\\")
 CONTAINERS: Final = frozenset((OBJECT, ARRAY))
 DIGITS: Final = frozenset(b"-0123456789")
 
@@ -85,6 +88,11 @@ def prefix(name: str) -> bytes:
 _prefix = lru_cache(maxsize=8_192)(prefix)
 
 
+def prefix_cached(name: str) -> bytes:
+    """The same; what is short is remembered."""
+    return _prefix(name) if len(name) <= LONGEST_NAME else prefix(name)
+
+
 class Draft(list[bytes]):
     """The properties so far: pieces of JSON, each member with a comma before it."""
 
@@ -116,15 +124,14 @@ class Draft(list[bytes]):
         names = self._names
         if names is None:
             names = self._names = set()
-        free, count = name, 2
-        while free in names:
-            free, count = f"{name}_{count}", count + 1
-        names.add(free)
-        if len(names) > MAX_PROPERTIES:
+        if name in names:
+            name = next(free for count in count_from(2) if (free := f"{name}_{count}") not in names)
+        names.add(name)
+        if len(names) <= MAX_PROPERTIES:
+            self += (prefix_cached(name), token)
+        else:
             self._more = self._more or {}
-            self._more[free] = token
-            return
-        self += (_prefix(free) if len(free) <= LONGEST_NAME else prefix(free), token)
+            self._more[name] = token
 
     def whole(self, token: bytes) -> bytes:
         """A list or object that stays one, as this draft's reader takes it."""

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge_posthog.rules import (
-    Rule,
+from bridge_posthog.converters import (
     as_columns,
     as_flag,
     as_items,
     as_lower,
-    as_measurement,
     as_merged,
     as_pairs,
-    as_spilled,
-    as_start_duration,
     as_time,
     as_upper,
     as_visits,
+    is_duration,
+    is_measured,
+)
+from bridge_posthog.rules import (
+    Rule,
+    chosen_rule,
+    free_rule,
     list_rule,
     made_rule,
     nested_rule,
@@ -68,13 +71,13 @@ _DEVICE = nested_rule(
         "os": text_rule("$os"),
         "make": text_rule("$device_manufacturer"),
         "id": text_rule("device_id"),
-        "mem": made_rule("device_memory", as_measurement),
-        "idisk": made_rule("device_internal_disk", as_measurement),
-        "edisk": made_rule("device_external_disk", as_measurement),
-        "scrn": made_rule("device_screen", as_measurement),
+        "mem": chosen_rule("device_memory", is_measured),
+        "idisk": chosen_rule("device_internal_disk", is_measured),
+        "edisk": chosen_rule("device_external_disk", is_measured),
+        "scrn": chosen_rule("device_screen", is_measured),
         "camera": text_rule("device_camera"),
         "cpu": text_rule("device_cpu"),
-        "sims": made_rule("device_sims", as_measurement),
+        "sims": chosen_rule("device_sims", is_measured),
         "cap": texts_rule("device_capabilities"),
     },
 )
@@ -124,7 +127,7 @@ _JOB = {
 RULES: Mapping[str, Mapping[str, Rule]] = {
     "START": {
         **_ACTIVITY,
-        "duration": made_rule("duration_seconds", as_start_duration),
+        "duration": chosen_rule("duration_seconds", is_duration),
         "loc": text_rule("location"),
         "dspec": _DEVICE,
         "uaspec": _BROWSER,
@@ -151,7 +154,11 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "duration": _DURATION,
         "target": _target("target_id"),
         "plugin": _PLUGIN,
-        "extra": made_rule("edata_extra", as_spilled("edata_extra")),
+        "extra": nested_rule(
+            "extra",
+            {"pos": free_rule("edata_extra_pos"), "values": free_rule("edata_extra_values")},
+            depth=2,
+        ),
     },
     "ASSESS": {
         "item": _QUESTION,

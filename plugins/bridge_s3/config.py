@@ -89,10 +89,11 @@ class S3Config(SinkConfig):
         "file:///folder or memory:///name.",
         examples=["s3://telemetry-archive/sunbird"],
     )
-    guarantee: Literal["exactly-once", "at-least-once"] = Field(
+    guarantee: Literal["exactly-once", "single-owner", "at-least-once"] = Field(
         "exactly-once",
-        description="exactly-once = the plan chain, for stores that honour If-None-Match; "
-        "at-least-once = for those that do not: a crash may repeat events under another object name.",
+        description="exactly-once = the plan chain, for stores that honour If-None-Match; single-owner = the "
+        "same for stores that do not, as long as no two processes write one stream in the same moment; "
+        "at-least-once = no plans: a crash may repeat events under another object name.",
     )
     format: Literal["jsonl", "parquet"] = Field(
         "jsonl",

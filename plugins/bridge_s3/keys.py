@@ -13,19 +13,19 @@ PLANS = "_chunks"
 WHOLE = "whole"
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
-_PARTITION = re.compile(r"(?P<topic>.+)[/:](?P<number>0|[1-9][0-9]{0,9})", re.DOTALL)
+_PARTITION = re.compile(r"(?P<topic>.+)\[(?P<number>0|[1-9][0-9]{0,9})\]", re.DOTALL)
 _PLAN = re.compile(r".*/(?P<start>[0-9]{20})\.json", re.DOTALL)
 
 
 class Stream(NamedTuple):
-    """A journal's stream as names are made of it: `telemetry/3` is partition 3 of topic `telemetry`."""
+    """A journal's stream as names are made of it: `telemetry[3]` is partition 3 of topic `telemetry`."""
 
     topic: str
     partition: int | None
 
     @classmethod
     def of(cls, stream: str) -> Stream:
-        """Split a stream's name; one without a number at its end is a topic of its own."""
+        """Split a stream's name as the Kafka journal writes it; any other is a topic of its own."""
         match = _PARTITION.fullmatch(stream)
         return cls(match["topic"], int(match["number"])) if match else cls(stream, None)
 

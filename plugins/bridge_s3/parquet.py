@@ -6,6 +6,7 @@ Importing this module needs pyarrow (extra `parquet`).
 from __future__ import annotations
 
 import json
+import logging
 from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,9 @@ __all__ = ["Rows"]
 arrow: Any = import_module("pyarrow")
 parquet: Any = import_module("pyarrow.parquet")
 
+_log = logging.getLogger("bridge.sinks.s3")
+
+PROGRESS = "parquet: %d of %d packs written, %d events, %d bytes"
 ROW_GROUP = 128 * 1024
 LEVELS: Mapping[str, int] = {"zstd": 3}
 
@@ -170,19 +174,20 @@ class Rows(Format):
         return Pack(group, len(rows), sink.getvalue().to_pybytes())
 
     def body(self, parts: Sequence[bytes]) -> Sequence[bytes]:
-        """One Parquet file; row groups of 131,072 rows are built one after the other."""
+        """One Parquet file; row groups of 131,072 rows are built, and told in the log, one by one."""
         sink = arrow.BufferOutputStream()
         held: list[Any] = []
+        rows = 0
         with parquet.ParquetWriter(
             sink, SCHEMA, compression=self._codec, compression_level=LEVELS.get(self._codec)
         ) as writer:
-            for part in parts:
+            for number, part in enumerate(parts, 1):
                 held += arrow.ipc.open_stream(part).read_all().to_batches()
-                if sum(batch.num_rows for batch in held) >= ROW_GROUP:
-                    writer.write_table(arrow.Table.from_batches(held, SCHEMA), row_group_size=ROW_GROUP)
+                if sum(batch.num_rows for batch in held) >= ROW_GROUP or (held and number == len(parts)):
+                    rows += _write(writer, held)
                     held = []
-            if held:
-                writer.write_table(arrow.Table.from_batches(held, SCHEMA), row_group_size=ROW_GROUP)
+                    if rows >= ROW_GROUP:  # smaller ones are done before anybody asks
+                        _log.info(PROGRESS, number, len(parts), rows, sink.tell())
         return [sink.getvalue().to_pybytes()]
 
     def show(self, parts: Sequence[bytes]) -> str:
@@ -196,6 +201,12 @@ class Rows(Format):
             return int(parquet.ParquetFile(arrow.BufferReader(b"".join(pieces))).metadata.num_rows)
         except (arrow.ArrowException, OSError):
             raise ValueError("damaged Parquet") from None
+
+
+def _write(writer: Any, held: Sequence[Any]) -> int:
+    table = arrow.Table.from_batches(held, SCHEMA)
+    writer.write_table(table, row_group_size=ROW_GROUP)
+    return int(table.num_rows)
 
 
 def _row(event: Event, line: bytes) -> _Row:

@@ -13,6 +13,7 @@ in the sink and in the model check (`tests/plugins/s3/model.py`).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from bridge.errors import RecutError, SetupError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
     "ChunkStore",
@@ -37,7 +38,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 IGNORES_CONDITIONS = (
     "the store ignores If-None-Match, so exactly-once cannot be kept here: "
-    'set guarantee = "at-least-once", or use a store with conditional writes'
+    'set guarantee = "single-owner", or use a store with conditional writes'
 )
 
 
@@ -111,11 +112,23 @@ class Neighbours(NamedTuple):
     after: int | None
 
 
+def one_by_one(tasks: list[Callable[[], bool]]) -> list[bool]:
+    """Carry out tasks in their order, up to the first fault."""
+    return [task() for task in tasks]
+
+
 def write_chunk(
-    store: ChunkStore, key: str, plan: Plan, bodies: Mapping[str, Sequence[bytes]], *, proven: bool = True
+    store: ChunkStore,
+    key: str,
+    plan: Plan,
+    bodies: Mapping[str, Sequence[bytes]],
+    *,
+    proven: bool = True,
+    run: Callable[[list[Callable[[], bool]]], list[bool]] = one_by_one,
 ) -> Receipt:
     """Write one range under the plan chain; `key` is the plan's, `bodies` the objects' bytes by key.
 
+    Once the plan stands, its objects may be written in any order, or at once: `run` does that.
     Unless the store is `proven` to honour conditions, a new plan is put a second time: a store
     that takes it twice is found out before any data is written.
     """
@@ -125,13 +138,16 @@ def write_chunk(
         raise SetupError(IGNORES_CONDITIONS)
     if not planned:
         _adopt(plan, key, store.read(key))
-    written = 0
-    for item in plan.objects:
-        if store.create(item.key, bodies[item.key]):
-            written += 1
-        else:
-            _compare(item, store.fingerprint(item.key))
-    return Receipt(planned, written)
+    written = run([partial(_put, store, item, bodies[item.key]) for item in plan.objects])
+    return Receipt(planned, sum(written))
+
+
+def _put(store: ChunkStore, item: PlannedObject, parts: Sequence[bytes]) -> bool:
+    """Whether the object had to be written; one that is there must be as planned."""
+    if store.create(item.key, parts):
+        return True
+    _compare(item, store.fingerprint(item.key))
+    return False
 
 
 def check_place(plan: Plan, around: Neighbours) -> None:
@@ -172,8 +188,8 @@ def _difference(mine: Plan, plan: Plan, key: str) -> str:
             "run once with the settings of then, or set the sink's cursor behind that range if it is complete"
         )
     return (
-        f"{key} was planned with other events ({plan.events}, now {mine.events}): another journal, or other "
-        "routes, write to this url; give each its own"
+        f"{key} was planned with other events ({plan.events}, now {mine.events}): another journal, other "
+        "routes or other stages write to this url; give each its own"
     )
 
 

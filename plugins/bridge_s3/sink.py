@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from operator import attrgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from bridge.errors import PluginError, RecutError, SetupError
 from bridge.sinks import DELIVERED, DUPLICATE, Batch, BatchLimits, ObjectSink, Outcome, Pack, Span
+from bridge.together import at_once
 from bridge_s3.bucket import Bucket, neighbours, open_bucket
 from bridge_s3.config import S3Config
 from bridge_s3.formats import Format, format_of
 from bridge_s3.keys import PLANS, Naming, plan_key
+from bridge_s3.looking import LookingStore
 from bridge_s3.mapping import Grouper
 from bridge_s3.planning import IGNORES_CONDITIONS, Neighbours, check_place, write_chunk
 from bridge_s3.verify import verify
@@ -30,7 +34,10 @@ SECOR_LIMITS = BatchLimits(max_events=5_000_000, max_bytes=100_000_000, max_age=
 PROBE = f"{PLANS}/conditions.json"
 PROBE_BODY = b'{"v":1}\n'
 
+BIG = 32 * MIB
+
 _raw = attrgetter("raw")
+_log = logging.getLogger("bridge.sinks.s3")
 
 
 class S3Sink(ObjectSink[S3Config]):
@@ -84,6 +91,7 @@ class S3Sink(ObjectSink[S3Config]):
         """Write one range; `RecutError` if it was planned before with another end."""
         span = _span(batch)
         sealed = self._seal(batch.payloads, span)
+        _tell_big(sealed, batch.sink)
         try:
             if self.config.guarantee == "at-least-once":
                 return batch.all(self._replace(sealed))
@@ -103,8 +111,8 @@ class S3Sink(ObjectSink[S3Config]):
 
         `SetupError` if it does not. Only for when an operator asks: `check` writes nothing.
         """
-        if self.config.guarantee == "at-least-once":
-            return "nothing to set up for at-least-once"
+        if self.config.guarantee != "exactly-once":
+            return f"nothing to set up for {self.config.guarantee}"
         bucket = self._bucket()
         if bucket.create(PROBE, [PROBE_BODY]) and bucket.create(PROBE, [PROBE_BODY]):
             raise SetupError(IGNORES_CONDITIONS)
@@ -121,7 +129,7 @@ class S3Sink(ObjectSink[S3Config]):
         span = batch.spans[0] if batch.spans else Span("journal", 0, max(1, len(batch)), len(batch))
         sealed = self._seal(batch.payloads, span)
         blocks = [f"PUT {item.key}\n{self._format().show(item.parts)}" for item in sealed]
-        if self.config.guarantee == "exactly-once":
+        if self.config.guarantee != "at-least-once":
             plan = make_plan(sealed, span, self.config.generation)
             blocks.insert(0, f"PUT {plan_key(span.stream, span.start)}\n{plan.encode().decode()}")
         return "\n".join(blocks)
@@ -131,8 +139,7 @@ class S3Sink(ObjectSink[S3Config]):
         return seal(groups, span, self._naming, self._format())
 
     def _replace(self, sealed: Sequence[Sealed]) -> Outcome:
-        for item in sealed:
-            self._bucket().replace(item.key, item.parts)
+        at_once([partial(self._bucket().replace, item.key, item.parts) for item in sealed])
         return DELIVERED
 
     def _write(self, plan: Plan, sealed: Sequence[Sealed]) -> Outcome:
@@ -147,7 +154,10 @@ class S3Sink(ObjectSink[S3Config]):
         bucket = self._bucket()
         around = self._look(bucket, plan)
         bodies = {item.key: item.parts for item in sealed}
-        receipt = write_chunk(bucket, plan_key(plan.stream, plan.start), plan, bodies, proven=self._proven)
+        alone = self.config.guarantee == "single-owner"
+        store, proven = (LookingStore(bucket), True) if alone else (bucket, self._proven)
+        key = plan_key(plan.stream, plan.start)
+        receipt = write_chunk(store, key, plan, bodies, proven=proven, run=at_once)
         self._proven = True
         self._recuts.pop(plan.stream, None)
         self._ends.pop(plan.stream, None)
@@ -177,7 +187,7 @@ class S3Sink(ObjectSink[S3Config]):
 
     @property
     def _naming(self) -> Naming:
-        ranged = self.config.guarantee == "at-least-once"
+        ranged = self.config.guarantee != "exactly-once"
         return Naming(self.config.layout, self.config.generation, self._format().suffix, ranged)
 
     def _format(self) -> Format:
@@ -189,6 +199,14 @@ class S3Sink(ObjectSink[S3Config]):
         if self._open is None:
             raise PluginError("the sink has not been opened")
         return self._open
+
+
+def _tell_big(sealed: Sequence[Sealed], sink: str) -> None:
+    """An object is one request, which may take minutes: nobody should wonder what the sink is doing."""
+    for item in sealed:
+        size = sum(map(len, item.parts))
+        if size >= BIG:
+            _log.info("%s: writes %s, %d MiB with %d events", sink, item.key, size // MIB, item.events)
 
 
 def _span(batch: Batch[Pack]) -> Span:

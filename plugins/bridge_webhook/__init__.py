@@ -5,6 +5,7 @@ template  JSON built around values of an event             pure
 mapping   event → CloudEvent                               pure
 signing   message ids and signatures                       pure
 wire      bodies, headers; answer → outcome                pure
+lanes     order by key: a batch as lanes, their answers    pure
 sink      the only module that talks to the network
 """
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from bridge.http import AddressPolicy, Tls
+from bridge.http import AddressPolicy, TlsConfig
 from bridge.secrets import Secret, UnresolvedSecretError
 from bridge.sinks import SinkConfig
 from bridge_webhook.signing import ed25519_seed, symmetric_key
 from bridge_webhook.template import Template
 
-__all__ = ["TlsConfig", "WebhookConfig"]
+__all__ = ["WebhookConfig"]
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Body = Literal["raw", "batch", "cloudevents", "cloudevents-batch", "cloudevents-binary", "template"]
@@ -30,21 +29,6 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 _OURS = re.compile(
     r"host|connection|transfer-encoding|te|upgrade|expect|content-.*|webhook-.*|ce-.*|x-hub-signature.*"
 )
-
-
-class TlsConfig(BaseModel):
-    """`[sinks.<id>.tls]`: verification is always on; these files add to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    ca_file: Path | None = Field(None, description="PEM file of authorities trusted besides the system's")
-    cert_file: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
-    key_file: Path | None = Field(None, description="PEM file of its key, unless that is in cert_file")
-    key_password: Secret | None = Field(None, description="password of the key")
-
-    def settings(self) -> Tls:
-        """The same as the HTTP client takes it."""
-        return Tls(self.ca_file, self.cert_file, self.key_file, self.key_password)
 
 
 class WebhookConfig(SinkConfig):
@@ -101,10 +85,15 @@ class WebhookConfig(SinkConfig):
     on_conflict: Literal["duplicate", "reject", "retry"] = Field(
         "duplicate", description="what HTTP 409 means: the receiver has it already, refuses it, or is busy"
     )
-    ordering: Literal["none", "partition"] = Field(
+    ordering: Literal["none", "partition", "key"] = Field(
         "none",
-        description="partition: in the journal's order, one request at a time; none: max_in_flight at a time",
+        description="none: max_in_flight requests at a time, in any order; partition: one at a time, in the "
+        "journal's order; key: in the journal's order for each order_key, lanes requests at a time",
     )
+    order_key: Literal["did", "sid", "actor"] = Field(
+        "did", description="what keeps its order with key: did (device), sid (session) or actor (actor.id)"
+    )
+    lanes: int = Field(16, ge=1, le=64, description="requests at a time with ordering = key")
     deadline: float = Field(
         30.0, gt=0, le=600, description="seconds for one request, from connecting to last byte"
     )
@@ -113,7 +102,7 @@ class WebhookConfig(SinkConfig):
     @property
     def ordered(self) -> bool:
         """Whether the host must wait for each batch before it sends the next one."""
-        return self.ordering == "partition"
+        return self.ordering != "none"
 
     @property
     def policy(self) -> AddressPolicy:

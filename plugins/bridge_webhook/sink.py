@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from bridge.compression import compress
 from bridge.errors import DeliveryError, RejectedError, SetupError
 from bridge.http import HttpClient
 from bridge.sinks import BatchLimits, Reject, Retry, Sink
-from bridge_webhook import wire
+from bridge.together import at_once
+from bridge_webhook import lanes, wire
 from bridge_webhook.config import WebhookConfig
 from bridge_webhook.mapping import CloudEvents
 from bridge_webhook.template import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from bridge.events import Event
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["WebhookSink"]
 
-ONE_BY_ONE = BatchLimits(max_events=1, max_bytes=1_000_000, max_age=1.0)
+# below the 1 MiB of request body that common reverse proxies permit
+MAX_EVENTS, MAX_BYTES = 1_000, 1_000_000
+ONE_BY_ONE = BatchLimits(max_events=1, max_bytes=MAX_BYTES, max_age=1.0)
+# with lanes a batch becomes many requests: large enough that most lanes have work until it ends
+LANES_OF_ARRAYS = BatchLimits(max_events=8 * MAX_EVENTS, max_bytes=8 * MAX_BYTES, max_age=1.0)
+LANES_OF_EVENTS = BatchLimits(max_events=512, max_bytes=MAX_BYTES, max_age=1.0)
 NOT_LET_IN = frozenset({401, 407})
 
 
@@ -33,8 +41,7 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
 
     name: ClassVar[str] = "webhook"
     config_type = WebhookConfig
-    # below the 1 MiB of request body that common reverse proxies permit
-    limits = BatchLimits(max_events=1_000, max_bytes=1_000_000, max_age=1.0)
+    limits = BatchLimits(max_events=MAX_EVENTS, max_bytes=MAX_BYTES, max_age=1.0)
 
     def __init__(self, config: WebhookConfig, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives the Unix time of an attempt, which is signed."""
@@ -45,7 +52,10 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
         self._client: HttpClient | None = None
         self._sign_ed25519: Sign | None = None
         self._checked_url = ""
-        if config.body not in wire.ARRAYS:
+        self._arrays, self._keyed = config.body in wire.ARRAYS, config.ordering == "key"
+        if self._keyed:
+            self.limits = LANES_OF_ARRAYS if self._arrays else LANES_OF_EVENTS
+        elif not self._arrays:
             self.limits = ONE_BY_ONE
 
     def __enter__(self) -> Self:
@@ -77,11 +87,8 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
         return list(map(self._map, events))
 
     def send(self, batch: Batch[bytes]) -> Sequence[Outcome]:
-        """Post the batch in one request, or each payload in its own, and judge the answers."""
-        messages = list(wire.messages(self.config.body, batch, self._cloudevents))
-        if self.config.body in wire.ARRAYS:
-            return batch.all(self._post(messages[0]))
-        return self._post_each(messages)
+        """Post the batch in one request, each payload in its own, or lane by lane; judge the answers."""
+        return self._send_lanes(batch) if self._keyed else self._send_part(batch)
 
     def check(self) -> str:
         """Ask the receiver for its options, which changes nothing, and say who answered."""
@@ -96,10 +103,11 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
         """Show each request as text, its body before compression; needs no network."""
         url = wire.shown_url(self.config)
         shown = []
-        for message in wire.messages(self.config.body, batch, self._cloudevents):
-            headers = wire.shown_headers(self.config, message)
-            lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items())]
-            shown.append("\n".join(lines) + "\n\n" + message.body.decode("utf-8", "replace"))
+        for part in self._parts(batch):
+            for message in wire.messages(self.config.body, part, self._cloudevents):
+                headers = wire.shown_headers(self.config, message)
+                lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items())]
+                shown.append("\n".join(lines) + "\n\n" + message.body.decode("utf-8", "replace"))
         return "\n\n".join(shown)
 
     def _mapper(self) -> Callable[[Event], bytes]:
@@ -113,6 +121,42 @@ class WebhookSink(Sink[WebhookConfig, bytes]):
     def _with_expressible_headers(self, event: Event) -> bytes:
         self._cloudevents.headers(event)
         return event.raw
+
+    def _parts(self, batch: Batch[bytes]) -> Iterator[Batch[bytes]]:
+        """What is sent by itself: the whole batch, or the parts of each lane."""
+        if not self._keyed:
+            yield batch
+            return
+        for lane in lanes.divide(batch.events, self.config.order_key, self.config.lanes):
+            yield from self._lane_parts(batch, lane)
+
+    def _lane_parts(self, batch: Batch[bytes], lane: list[int]) -> Iterator[Batch[bytes]]:
+        cut = lanes.cut(lane, batch.payloads, MAX_EVENTS, MAX_BYTES) if self._arrays else [lane]
+        for part in cut:
+            payloads, events = [batch.payloads[i] for i in part], [batch.events[i] for i in part]
+            yield replace(batch, payloads=payloads, events=events, spans=())
+
+    def _send_lanes(self, batch: Batch[bytes]) -> list[Outcome]:
+        """Post every lane at once, each of them in order; what a fault left undone is sent again."""
+        divided = lanes.divide(batch.events, self.config.order_key, self.config.lanes)
+        answers = at_once([partial(self._send_lane, batch, lane) for lane in divided], self.config.lanes)
+        return lanes.combine(len(batch), divided, answers)
+
+    def _send_lane(self, batch: Batch[bytes], lane: list[int]) -> lanes.LaneAnswer:
+        """Post one lane up to the first fault that is no single event's own."""
+        outcomes: list[Outcome] = []
+        for part in self._lane_parts(batch, lane):
+            try:
+                outcomes += self._send_part(part)
+            except DeliveryError as error:
+                if not isinstance(error, RejectedError) or len(part) > 1:
+                    return lanes.LaneAnswer(outcomes, error)
+                outcomes.append(Reject(error.code, str(error)))
+        return lanes.LaneAnswer(outcomes, None)
+
+    def _send_part(self, batch: Batch[bytes]) -> list[Outcome]:
+        messages = list(wire.messages(self.config.body, batch, self._cloudevents))
+        return batch.all(self._post(messages[0])) if self._arrays else self._post_each(messages)
 
     def _post_each(self, messages: Sequence[Message]) -> list[Outcome]:
         """Stop at the first fault that is no event's own; what was delivered by then stays so."""

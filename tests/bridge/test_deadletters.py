@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.deadletters import DeadLetter, Filter, SqliteDeadLetters, letter_id
+from bridge.deadletters import SELECT, DeadLetter, Filter, SqliteDeadLetters, letter_id
 from bridge.state import State, StateFullError
 
 
@@ -94,3 +94,12 @@ def test_old_letters_are_purged(letters):
     letters.write([letter(n) for n in range(10)])
     assert letters.purge(1_004) == 4
     assert letters.stored_bytes == 6 * len(b'{"n":1}')
+
+
+@pytest.mark.parametrize("chosen", [Filter(), Filter(sink="x"), Filter(code="c"), Filter(sink="x", since=5)])
+def test_a_page_of_many_letters_is_found_without_sorting_them_all(state, chosen):
+    where, values = chosen.where()
+    sql = f"EXPLAIN QUERY PLAN {SELECT} WHERE {where} AND (first_ms, id) > (?, ?) ORDER BY first_ms, id"
+    rows = state.read(lambda connection: connection.execute(sql, (*values, 0, "")).fetchall())
+    assert "USING INDEX" in rows[0][3]
+    assert not [row for row in rows if "TEMP B-TREE" in row[3]]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import json
 import random
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 FAULTS = ("refuse", "reset", "reset_after", "late", "half_answer")
 
 
@@ -126,3 +132,46 @@ def destination_of():
     yield make
     for one in made:
         one.close()
+
+
+def loaded(name, place):
+    """A module by its path: tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, place)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def generate():
+    return loaded("generate_for_proof", ROOT / "examples" / "generate.py")
+
+
+@pytest.fixture(scope="session")
+def history():
+    return loaded("history_for_proof", HERE / "history.py")
+
+
+@pytest.fixture(scope="session")
+def own_broker():
+    """The address of a real broker."""
+    with loaded("kafka_for_proof", ROOT / "benchmarks" / "kafka.py").broker() as address:
+        yield address
+
+
+@pytest.fixture
+def destinations():
+    """Start the destinations' process; gives the port of each."""
+    started = []
+
+    def make(faults, late=3.0, slow=0.0, seed=5):
+        command = [sys.executable, HERE / "destinations.py", *map(str, (faults, seed, late, slow))]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return json.loads(started[-1].stdout.readline())
+
+    yield make
+    for child in started:
+        child.kill()
+        child.wait()
+        child.stdout.close()

@@ -5,7 +5,6 @@ The short form runs with every `make test`; `BRIDGE_PROOF=1` runs the long one (
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -15,8 +14,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import pytest
 
 LONG = bool(os.environ.get("BRIDGE_PROOF"))
 EVENTS, KILLS = (200_000, 30) if LONG else (15_000, 5)
@@ -50,16 +47,6 @@ batch.max_events = {batch}
 retry.max = 0.2
 dedup.window = {window}
 """
-
-
-@pytest.fixture
-def generate():
-    path = ROOT / "examples" / "generate.py"
-    spec = importlib.util.spec_from_file_location("generate_for_proof", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def start(folder):

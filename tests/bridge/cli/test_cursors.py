@@ -86,7 +86,10 @@ def test_nobody_is_asked_where_nobody_is(kept):
     ("args", "told"),
     [
         (["reset", "--sink", "tary", "--to", "latest"], 'did you mean "tray"?'),
-        (["reset", "--sink", "tray", "--to", "middle"], "'earliest', 'latest'"),
+        (["reset", "--sink", "tray", "--to", "middle"], "none of earliest, latest"),
+        (["reset", "--sink", "tray", "--to", "2h"], "in a sqlite journal"),
+        (["reset", "--sink", "tray", "--to", "17"], "in a sqlite journal"),
+        (["reset", "--sink", "tray", "--to", "latest", "--stream", "t[0]"], "in a sqlite journal"),
         (["remove", "tray"], "is configured"),
         (["remove", "rejects"], "is configured"),
     ],

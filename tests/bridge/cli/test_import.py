@@ -12,6 +12,8 @@ import sqlite3
 import pytest
 import zstandard
 
+from bridge.cli.background import BackgroundImport
+from bridge.cli.host import Host
 from bridge.engine import supervisor
 
 
@@ -175,6 +177,25 @@ def test_a_full_journal_makes_an_import_wait_while_the_sinks_make_room(site, mak
     _, err = site.run("run", "--import", "big.jsonl", "--until-idle")
     assert "the import waits: the journal holds its quota" in err
     assert len(site.delivered()) == 100
+
+
+def test_an_import_that_waits_says_so_for_as_long_as_it_does(site, make_raw):
+    site.configure(SMALL + "[validation]\nmax_event_bytes = 1048576\n")
+    site.write("big.jsonl", [make_raw(n, edata={"noise": "x" * 20_000}) for n in range(60)])
+    host = Host.load(None)
+    with host.open_state() as state:
+        journal = supervisor.open_journal(host.settings, host.registry, state)
+        background = BackgroundImport(host, journal, ["big.jsonl"], patient=True)
+        assert (background.waits, background.status().trouble) == ("", "")
+        background.start()
+        site.wait_for(lambda: background.waits)
+        assert background.status().trouble.startswith("the journal holds its quota")
+        assert "; waits: the journal holds its quota" in background.note()
+        state.write(lambda connection: connection.execute("DELETE FROM log"))
+        journal._size = 0  # as if the sinks had made room
+        site.wait_for(lambda: background.done)
+        assert (background.events, background.waits, background.status().trouble) == (60, "", "")
+        background.join()
 
 
 def test_an_import_that_is_interrupted_keeps_what_it_has_and_says_how_far_it_came(site, make_raw):

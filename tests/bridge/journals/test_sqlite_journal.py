@@ -6,6 +6,7 @@ import pytest
 
 from bridge.journals.base import JournalFullError
 from bridge.journals.sqlite import SqliteJournal, SqliteJournalConfig
+from bridge.state import StateFullError
 
 
 @pytest.fixture
@@ -149,6 +150,35 @@ def test_lag_counts_what_is_not_read_yet(journal):
     assert lag.records == 7
     assert lag.seconds is not None
     assert not one.at_end()
+
+
+def test_every_commit_is_synced_before_it_is_told_and_none_checkpoints_much(journal, state):
+    def pragma(name):
+        return state.read(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+    assert pragma("wal_autocheckpoint") == 1_000
+    assert pragma("journal_mode") == "wal"
+    assert pragma("synchronous") == 2  # FULL: in WAL mode, a sync with every commit
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 99, 100, 149, 1_001])
+def test_any_number_of_events_is_appended_in_order(journal, read_all, count):
+    journal.append(records(0, count), "test")
+    journal.append([b"last"], "another")
+    assert read_all(reader(journal)) == [*records(0, count), b"last"]
+    sources = journal.context.state.read(
+        lambda connection: connection.execute("SELECT source, count(*) FROM log GROUP BY 1").fetchall()
+    )
+    assert dict(sources) == {"another": 1, **({"test": count} if count else {})}
+
+
+def test_an_append_that_fails_leaves_nothing_of_itself(journal, state, read_all):
+    pages = state.read(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
+    state.read(lambda connection: connection.execute(f"PRAGMA max_page_count={pages + 50}").fetchone())
+    with pytest.raises(StateFullError):
+        journal.append([b"x" * 3_000] * 120, "test")
+    journal.append(records(0, 3), "test")
+    assert read_all(reader(journal)) == records(0, 3)
 
 
 def test_an_append_wakes_every_reader(journal):

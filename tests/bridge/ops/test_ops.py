@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.errors import BridgeError
-from bridge.metrics import METRICS, STATES, exposition
+from bridge.intake.status import IntakeStatus
+from bridge.metrics import INTAKE_METRICS, METRICS, STATES, exposition
 from bridge.ops.server import OpsServer
 from bridge.reports import Counts, RunInfo, Snapshot
 
@@ -20,6 +21,16 @@ HEALTHY = Snapshot(
 )
 SICK = Snapshot("product", "posthog", "setup", "HTTP 401: check the key", Counts(read=4, outstanding=4))
 
+HTTP = IntakeStatus(
+    "http", "http://127.0.0.1:9001/v1/telemetry",
+    events={"accepted": 40, "duplicate": 20, "dead_lettered": 1}, batches={"accepted": 3, "duplicate": 1},
+    refusals={"401": 2, "503": 5}, connections=4, held_bytes=900,
+)  # fmt: skip
+FOLDER = IntakeStatus(
+    "folder", "inbox", "the journal holds its quota",
+    events={"accepted": 7, "duplicate": 0, "rejected": 2}, files={"done": 1, "failed": 0},
+)  # fmt: skip
+
 
 @dataclass
 class Overview:
@@ -27,6 +38,7 @@ class Overview:
 
     pipelines: list = field(default_factory=lambda: [HEALTHY, SICK])
     broken: list = field(default_factory=list)
+    intakes: list = field(default_factory=lambda: [HTTP, FOLDER])
     alive: bool = True
     started: float = 1_700_000_000.0
     info = RunInfo("bridge", "sqlite", ("archive", "product"))
@@ -40,6 +52,9 @@ class Overview:
     def failures(self):
         return self.broken
 
+    def statuses(self):
+        return self.intakes
+
 
 @pytest.fixture
 def overview():
@@ -48,7 +63,7 @@ def overview():
 
 @pytest.fixture
 def get(overview):
-    server = OpsServer(overview, "127.0.0.1", 0)
+    server = OpsServer(overview, "127.0.0.1", 0, overview.statuses)
     server.start()
 
     def get(path, method="GET"):
@@ -117,8 +132,8 @@ def test_a_taken_port_is_said_with_what_to_write(overview):
         first._server.server_close()
 
 
-def samples(*snapshots):
-    text = exposition(snapshots).decode()
+def samples(*snapshots, intakes=()):
+    text = exposition(snapshots, intakes).decode()
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -128,9 +143,8 @@ def samples(*snapshots):
 
 def test_every_metric_of_the_list_is_exported_with_its_value():
     found = samples(HEALTHY)
-    assert {name for name, *_ in found} == {
-        metric.name for metric in METRICS if metric.name not in {"bridge_lag_bytes", "bridge_lag_seconds"}
-    }
+    unknown = {"bridge_lag_bytes", "bridge_lag_seconds", "bridge_lag_retention_ratio"}
+    assert {name for name, *_ in found} == {metric.name for metric in METRICS} - unknown
     assert found["bridge_events_read_total", "archive", "s3"] == 10
     assert found["bridge_events_total", "archive", "delivered", "s3"] == 7
     assert found["bridge_events_outstanding", "archive", "s3"] == 3
@@ -158,7 +172,52 @@ def test_a_hostile_sink_name_cannot_break_the_exposition():
 
 
 def test_metric_names_say_their_kind():
-    for metric in METRICS:
+    for metric in (*METRICS, *INTAKE_METRICS):
         assert metric.name.startswith("bridge_")
         assert metric.name.endswith("_total") == (metric.kind == "counter")
         assert metric.help.endswith(".")
+
+
+def test_every_metric_of_the_intakes_is_exported_with_its_value():
+    found = samples(intakes=[HTTP, FOLDER])
+    assert {name for name, *_ in found} == {metric.name for metric in INTAKE_METRICS}
+    assert found["bridge_intake_ok", "http"] == 1
+    assert found["bridge_intake_ok", "folder"] == 0
+    assert found["bridge_intake_events_total", "accepted", "http"] == 40
+    assert found["bridge_intake_events_total", "folder", "rejected"] == 2
+    assert found["bridge_intake_batches_total", "duplicate", "http"] == 1
+    assert found["bridge_intake_refusals_total", "503", "http"] == 5
+    assert found["bridge_intake_files_total", "done", "folder"] == 1
+    assert found["bridge_intake_connections", "http"] == 4
+    assert found["bridge_intake_held_bytes", "http"] == 900
+
+
+def test_what_an_intake_does_not_count_is_left_out():
+    found = samples(intakes=[FOLDER])
+    assert not {name for name, *_ in found} & {"bridge_intake_connections", "bridge_intake_held_bytes"}
+
+
+def test_a_bridge_without_intakes_has_no_metrics_of_them():
+    assert b"bridge_intake" not in exposition([HEALTHY])
+
+
+def test_the_status_says_what_came_in_and_what_keeps_more_out(get, overview):
+    http, folder = json.loads(get("/status.json")[2])["intakes"]
+    assert (http["events"]["accepted"], http["connections"], http["files"]) == (40, 4, {})
+    assert folder["trouble"] == "the journal holds its quota"
+    assert b'bridge_intake_ok{intake="http"} 1.0' in get("/metrics")[2]
+    overview.intakes = []
+    assert json.loads(get("/status.json")[2])["intakes"] == []
+
+
+def test_events_that_were_gone_and_those_that_soon_will_be_show():
+    behind = Snapshot("x", "y", "idle", "", Counts(), lag_seconds=3600.0, lag_of_retention=0.75, missed=12)
+    found = samples(behind)
+    assert found["bridge_events_missed_total", "x", "y"] == 12
+    assert found["bridge_lag_retention_ratio", "x", "y"] == 0.75
+
+
+def test_events_that_stages_made_are_counted_apart_from_those_that_were_read():
+    found = samples(Snapshot("x", "y", "idle", "", Counts(read=2, derived=3, delivered=5)))
+    assert found["bridge_events_derived_total", "x", "y"] == 3
+    assert found["bridge_conservation_ok", "x", "y"] == 1

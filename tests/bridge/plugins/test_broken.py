@@ -66,6 +66,23 @@ BROKEN = {
         HEAD + CLASS + "@hookimpl\ndef bridge_journals(): return [X]\n",
         "bridge_journals returned the class X, not a subclass of Journal",
     ),
+    "a stage that is none": (
+        HEAD + CLASS + "@hookimpl\ndef bridge_stages(): return [X]\n",
+        "bridge_stages returned the class X, not a subclass of Stage",
+    ),
+    "an abstract stage": (
+        HEAD
+        + "from bridge.stages.base import *\nclass X(Stage):\n  name = 'bad'\n"
+        + "@hookimpl\ndef bridge_stages(): return [X]\n",
+        "X does not define apply",
+    ),
+    "a stage with a key of the host": (
+        HEAD
+        + "from bridge.stages.base import *\nclass C(StageConfig):\n  sinks: int = 1\n"
+        + "class X(Stage):\n  name = 'bad'\n  config_type = C\n  def apply(self, event): ...\n"
+        + "@hookimpl\ndef bridge_stages(): return [X]\n",
+        "C has the key sinks, which is the host's own (choose another name)",
+    ),
     "an abstract sink": (
         HEAD + "class X(Sink):\n  name = 'bad'\n  def map(self, event): ...\n" + HOOK,
         "X does not define send",

@@ -51,8 +51,9 @@ def test_every_observer_is_called_with_the_arguments_it_names(manager):
     assert first.seen == second.seen == ["r", "started"]
 
 
-def test_with_no_observer_nothing_happens(manager):
+def test_with_no_observer_nothing_happens(manager, caplog):
     manager.notify("bridge_stopping", info="i")
+    assert not caplog.records
 
 
 def test_what_an_observer_raises_stops_neither_the_others_nor_the_caller(manager, caplog):

@@ -31,7 +31,7 @@ def run_tests(folder):
     )
 
 
-@pytest.mark.parametrize(("kind", "least"), [("sink", 100), ("journal", 14)])
+@pytest.mark.parametrize(("kind", "least"), [("sink", 100), ("stage", 14), ("journal", 14)])
 def test_a_new_project_passes_its_own_tests_at_once(kind, least, tmp_path):
     done = run_tests(create(kind, "click-house", tmp_path))
     assert done.returncode == 0, done.stdout
@@ -39,7 +39,7 @@ def test_a_new_project_passes_its_own_tests_at_once(kind, least, tmp_path):
 
 
 def test_no_placeholder_is_left_over(tmp_path):
-    for kind in ("sink", "journal"):
+    for kind in ("sink", "stage", "journal"):
         for path in create(kind, f"one-{kind}", tmp_path).rglob("*"):
             assert "@@" not in path.name
             assert path.is_dir() or b"@@" not in path.read_bytes()
@@ -136,9 +136,9 @@ def test_the_command_says_what_comes_next(tmp_path):
 
 
 def test_the_command_knows_its_kinds():
-    done = CliRunner().invoke(command, ["stage", "mine"])
+    done = CliRunner().invoke(command, ["source", "mine"])
     assert done.exit_code == 2
-    assert "'sink', 'journal'" in done.output
+    assert "'sink', 'stage', 'journal'" in done.output
 
 
 def test_a_project_can_be_begun_without_pytest(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from bridge import settings
-from bridge.configuration.models import HostTables, JournalKeys, SinkKeys
+from bridge.configuration.models import HostTables, JournalKeys, SinkKeys, StageKeys
 from bridge.configuration.shapes import leaves
 from bridge.docs_tables import BEGIN, END, EXAMPLE, PAGE, built_ins, example, key_tables, main
 from bridge.plugins import Plugins
@@ -90,6 +90,10 @@ def test_every_key_of_every_built_in_is_in_it(blocks, registry):
     for kind, sink in registry.sinks.items():
         assert set(_declared(sink.config_type)) <= set(by_type[kind])
     assert set(_declared(SinkKeys)) <= set(by_type["s3"])
+    staged = {kind: _keys(body) for (name, kind), body in blocks.items() if name.startswith("stages.")}
+    assert set(staged) == set(registry.stages)
+    for kind, stage in registry.stages.items():
+        assert set(_declared(StageKeys, stage.config_type)) <= set(staged[kind])
     for kind, journal in registry.journals.items():
         assert set(_keys(blocks["journal", kind])) == set(_declared(JournalKeys, journal.config_type))
 
@@ -101,6 +105,8 @@ def test_every_value_in_it_is_one_its_key_takes(blocks, registry):
     for (name, kind), body in blocks.items():
         if name.startswith("sinks."):
             known = [SinkKeys, registry.sinks[kind].config_type]
+        elif name.startswith("stages."):
+            known = [StageKeys, registry.stages[kind].config_type]
         else:
             known = models.get((name, kind)) or [
                 HostTables.model_fields[name].annotation if name else HostTables

@@ -529,7 +529,7 @@ def test_a_plugin_that_offers_something_else_is_found(run):
         return []
 
     empty = types.SimpleNamespace(__name__="plugin", bridge_sinks=nothing)
-    with pytest.raises(Failed, match=r"offer no sink"):
+    with pytest.raises(Failed, match=r"offer nothing, not \w*Good"):
         run(contract(Good, plugin=empty), "the_plugin_offers_the_class")
 
 

@@ -13,7 +13,7 @@ from bridge.errors import EventError
 from bridge.events import Decoder, Event, Level
 from bridge.testing import encode, make_event, nasty, samples
 from bridge_elasticsearch.config import ElasticsearchConfig
-from bridge_elasticsearch.mapping import MAX_CACHED, DocumentMap, iso_time
+from bridge_elasticsearch.mapping import MAX_CACHED, DocumentMap, iso_time, record_days
 
 DAY = 86_400_000
 decode = Decoder(Level.ENVELOPE).event
@@ -50,6 +50,34 @@ def test_the_index_is_that_of_the_record_time(event, parse):
     skewed = event(ets=noon - 400 * DAY, syncts=noon)
     assert parse(mapped(event(ets=noon)))[0]["_index"] == "sunbird-telemetry-v1-2026.08.21"
     assert parse(mapped(skewed))[0]["_index"] == "sunbird-telemetry-v1-2026.08.21"
+
+
+NOON = 1_787_313_600_000  # 2026-08-21T12:00Z
+MOMENTS = st.one_of(
+    st.integers(NOON - 13 * 3_600_000, NOON + 13 * 3_600_000),
+    st.sampled_from([0, 1, -1, DAY - 1, NOON - 400 * DAY, 253_402_300_799_999, 253_402_300_800_000]),
+)
+SERVER_TIMES = st.none() | MOMENTS | MOMENTS.map(float) | MOMENTS.map(str)
+ODD_TIMES = st.sampled_from([True, "2026-08-21T09:00:00Z", "", "noon", [1], {"a": 1}, 1e308])
+
+
+@given(
+    st.lists(
+        st.tuples(MOMENTS, SERVER_TIMES | ODD_TIMES, SERVER_TIMES | ODD_TIMES, st.none() | MOMENTS),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_days_seen_at_a_look_are_those_of_the_record_times(times):
+    events = [
+        Event(eid="LOG", mid="m", ets=ets, syncts=syncts, timestamp=timestamp, received=received)
+        for ets, syncts, timestamp, received in times
+    ]
+    assert record_days(events) == [event.record_time() // DAY for event in events]
+
+
+def test_no_events_have_no_days():
+    assert record_days([]) == []
 
 
 def test_a_time_no_calendar_has_rejects_the_event(event):

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bridge.errors import RejectedError, SetupError, ThrottledError, TransientError
-from bridge.sinks import DELIVERED, DUPLICATE, Reject, Retry
+from bridge.sinks import DELIVERED, DUPLICATE, Delivered, Reject, Retry
 from bridge_elasticsearch import ElasticsearchSink, bridge_sinks
+from bridge_elasticsearch.aside import FailureStore
 
 
 def test_the_plugin_offers_one_sink():
@@ -202,11 +203,38 @@ def test_a_signature_covers_the_compressed_body(server, open_sink, batch_of):
     assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date" in seen.headers["authorization"]
 
 
-def test_the_failure_store_is_told_in_the_log(server, open_sink, batch_of, caplog):
+def test_the_failure_store_is_counted_and_told_in_the_log(server, open_sink, batch_of, caplog):
     sink = open_sink(id="mid")
+    assert sink.tally() == {"failure_store": 0}
     server.items = {"m-1": {"status": 201, "failure_store": "used"}}
     assert sink.send(batch_of(sink)) == [DELIVERED] * 3
-    assert "search: 1 of 3 documents went to the failure store" in caplog.text
+    assert sink.tally() == {"failure_store": 1}
+    assert "search: 1 more documents went to the failure store, 1 since the start" in caplog.text
+
+
+def test_what_the_failure_store_takes_can_be_rejected_and_counts_all_the_same(server, open_sink, batch_of):
+    sink = open_sink(id="mid", failure_store="reject")
+    server.items = {"m-1": {"status": 201, "failure_store": "used"}}
+    assert [type(outcome) for outcome in sink.send(batch_of(sink))] == [Delivered, Reject, Delivered]
+    assert sink.tally() == {"failure_store": 1}
+
+
+def test_a_store_that_failed_or_is_off_takes_nothing(server, open_sink, batch_of):
+    sink = open_sink(id="mid")
+    server.items = {"m-1": {"status": 201, "failure_store": "not_enabled"}}
+    sink.send(batch_of(sink))
+    assert sink.tally() == {"failure_store": 0}
+
+
+def test_the_log_hears_of_the_failure_store_once_a_minute(caplog):
+    store = FailureStore(iter((100.0, 101.0, 159.9, 160.0, 170.0)).__next__)
+    for _ in range(5):
+        store.add(2, "search")
+    assert [record.getMessage().partition("; ")[0] for record in caplog.records] == [
+        "search: 2 more documents went to the failure store, 2 since the start",
+        "search: 6 more documents went to the failure store, 8 since the start",
+    ]
+    assert store.total == 10
 
 
 def test_an_ingest_pipeline_is_named_in_the_request(server, open_sink, batch_of):

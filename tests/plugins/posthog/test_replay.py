@@ -104,6 +104,7 @@ def test_events_that_share_a_mid_but_differ_have_different_uuids(event, posthog)
         (CLOCK + 86_400_000, {"$numberLong": "1"}, "0000-99-99", "2026-11-21T10:00:00.123Z", False),
         (CLOCK + 0.75, float(SYNCED), None, "2026-11-20T10:00:00.123Z", False),
         (1_442_816_723, None, None, "1970-01-17T16:46:56.723Z", False),
+        (CLOCK, 10**400, None, "2026-11-20T10:00:00.123Z", False),
     ],
 )
 def test_the_devices_clock_counts_unless_the_servers_proves_it_wrong(

@@ -35,6 +35,18 @@ def test_a_parcel_of_different_events_is_the_payloads_themselves():
     assert pack(payloads) == Parcel(payloads, [(ONE,), (TWO,)])
 
 
+def test_payloads_known_to_be_one_event_each_are_not_searched_for_more():
+    payloads = [_payload(ONE, "a"), _payload(TWO), _payload(ONE, "a")]
+    parcel = pack(payloads, None)
+    assert list(parcel.events) == payloads[:2]
+    assert parcel.uuids == [(ONE,), (TWO,), ()]
+
+
+def test_a_request_without_events_asks_only_for_an_opinion():
+    assert json.loads(body("v1", [], "phc_x", NOW, historical=False))["batch"] == []
+    assert json.loads(body("v0", [], "phc_x", NOW, historical=False))["batch"] == []
+
+
 def test_an_event_that_is_in_the_parcel_already_is_not_sent_again():
     parcel = pack([_payload(ONE, "a"), _payload(TWO), _payload(ONE, "a")])
     assert list(parcel.events) == [_payload(ONE, "a"), _payload(TWO)]

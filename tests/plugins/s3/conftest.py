@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NOON = 1_787_313_600_000  # 2026-08-21T12:00:00Z
 HOUR = 3_600_000
-STREAM = "telemetry/3"
+STREAM = "telemetry[3]"
 ENVELOPE = Decoder(Level.ENVELOPE)  # what real devices send, sound or not
 
 

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from bridge.errors import RecutError, SetupError, TransientError
 from bridge_s3.keys import plan_key
+from bridge_s3.looking import LookingStore
 from bridge_s3.planning import Fingerprint, Plan, PlannedObject, write_chunk
 
-STREAM = "t/0"
+STREAM = "t[0]"
 
 
 class Content(NamedTuple):
@@ -72,6 +73,9 @@ class Replay:
     def read(self, key):
         return self._ask(Request("read", key))
 
+    def size(self, key):
+        return self._ask(Request("size", key))
+
     def fingerprint(self, key):
         return self._ask(Request("fingerprint", key))
 
@@ -95,6 +99,20 @@ def plan_chain_unproven(store, content, start, end):
     """The same, each plan put twice: as every process does with its first one."""
     plan, bodies = chunk(content, start, end)
     write_chunk(store, plan_key(STREAM, start), plan, bodies, proven=False)
+
+
+def plan_chain_in_any_order(store, content, start, end):
+    """The same, the objects of every other range written from the last to the first."""
+    plan, bodies = chunk(content, start, end)
+    order = -1 if end % 2 else 1
+    run = lambda tasks: [task() for task in tasks[::order]]  # noqa: E731 - it is passed on
+    write_chunk(store, plan_key(STREAM, start), plan, bodies, run=run)
+
+
+def plan_chain_looking(store, content, start, end):
+    """For stores without conditions: right for one owner at a time, and for that only."""
+    plan, bodies = chunk(content, start, end)
+    write_chunk(LookingStore(store), plan_key(STREAM, start), plan, bodies)
 
 
 def start_keys(store, content, start, end):
@@ -164,6 +182,8 @@ def answer(objects: dict[str, bytes], request: Request) -> Any:
     found = objects.get(request.key)
     if request.verb == "read":
         return found
+    if request.verb == "size":
+        return None if found is None else len(found)
     if request.verb == "fingerprint":
         return None if found is None else Fingerprint(len(found), hashlib.sha256(found).hexdigest())
     if request.verb == "create" and found is not None:
@@ -214,7 +234,10 @@ class Model:
         found = answer(objects, request)
         after = world._replace(objects=tuple(sorted(objects.items())))
         yield self._with(after, index, self._answered(owner, found))
-        if request.verb == "create":  # it was carried out, but the owner saw a time-out and tries again
+        if request.verb in {
+            "create",
+            "replace",
+        }:  # it was carried out, but the owner saw a time-out and tries again
             yield self._with(after, index, Owner(owner.start, owner.end))
 
     def _answered(self, owner: Owner, found: Any) -> Owner:

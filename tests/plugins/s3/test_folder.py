@@ -151,23 +151,23 @@ def test_a_file_in_the_way_is_a_set_up_problem(tmp_path):
 def test_a_probe_says_whether_there_are_plans_and_makes_nothing(folder, tmp_path):
     assert not folder.probe()
     assert not (tmp_path / "a").exists()
-    folder.create(plan_key("t/0", 0), [b"{}"])
+    folder.create(plan_key("t[0]", 0), [b"{}"])
     assert folder.probe()
 
 
 def plan(start: int, end: int) -> Plan:
-    return Plan("t/0", start, end, 0, "g", ())
+    return Plan("t[0]", start, end, 0, "g", ())
 
 
 @pytest.mark.parametrize("scale", [1, 1_000, 10**6, 10**12])
 def test_the_neighbours_of_a_place_are_found_however_far_they_are(folder, scale):
     for start, end in ((10, 20), (20, 30), (90, 99)):
         one = plan(start * scale, end * scale)
-        folder.create(plan_key("t/0", one.start), [one.encode()])
-    folder.create(plan_key("t/1", 25 * scale), [plan(25 * scale, 26 * scale).encode()])
+        folder.create(plan_key("t[0]", one.start), [one.encode()])
+    folder.create(plan_key("t[1]", 25 * scale), [plan(25 * scale, 26 * scale).encode()])
 
     def around(start: int) -> Neighbours:
-        return neighbours(folder, "t/0", start * scale)
+        return neighbours(folder, "t[0]", start * scale)
 
     assert around(0) == Neighbours(None, 10 * scale)
     assert around(10) == Neighbours(None, 10 * scale)
@@ -177,4 +177,4 @@ def test_the_neighbours_of_a_place_are_found_however_far_they_are(folder, scale)
 
 
 def test_without_plans_there_are_no_neighbours(folder):
-    assert neighbours(folder, "t/0", 10**15) == Neighbours(None, None)
+    assert neighbours(folder, "t[0]", 10**15) == Neighbours(None, None)

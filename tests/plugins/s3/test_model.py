@@ -21,6 +21,10 @@ def test_ranges_with_several_objects_and_filtered_events_keep_the_chain(model):
     assert model.explore(model.plan_chain, model.Content(5 if PROOF else 4)) > 20_000
 
 
+def test_the_order_in_which_objects_are_written_means_nothing(model):
+    assert model.explore(model.plan_chain_in_any_order, model.Content(4 if PROOF else 3)) > 2_000
+
+
 def test_putting_the_first_plan_twice_changes_nothing(model):
     assert model.explore(model.plan_chain_unproven, model.Content(4 if PROOF else 3)) > 5_000
 
@@ -28,6 +32,18 @@ def test_putting_the_first_plan_twice_changes_nothing(model):
 def test_three_owners_keep_the_chain(model):
     content = model.Content(3 if PROOF else 2, groups=1, filtered=None)
     assert model.explore(model.plan_chain, content, owners=3) > 3_000
+
+
+def test_one_owner_at_a_time_keeps_the_chain_without_conditions(model):
+    content = model.Content(8 if PROOF else 6)
+    assert model.explore(model.plan_chain_looking, content, owners=1) > 10_000
+
+
+def test_overlapping_owners_may_repeat_but_lose_nothing_without_conditions(model):
+    content = model.Content(3 if PROOF else 2, groups=1, filtered=None)
+    assert model.explore(model.plan_chain_looking, content, strict=False) > 5_000
+    with pytest.raises(model.BrokenPromiseError, match="duplicate"):
+        model.explore(model.plan_chain_looking, content)
 
 
 @pytest.mark.parametrize("seed", range(20 if PROOF else 2))

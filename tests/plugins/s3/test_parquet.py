@@ -116,3 +116,16 @@ def test_without_pyarrow_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "bridge_s3.parquet", raising=False)
     with pytest.raises(PluginError, match=r"pip install 'sunbird-bridge\[parquet\]'"):
         S3Sink(S3Config(url="memory:///x", format="parquet")).__enter__()
+
+
+def test_a_big_object_tells_how_far_it_is(sink, batch, journal, caplog, monkeypatch):
+    monkeypatch.setattr("bridge_s3.parquet.ROW_GROUP", 250)
+    with caplog.at_level("INFO", logger="bridge.sinks.s3"):
+        sink.send(batch(sink, journal[:700], 0))
+    told = [message.rpartition(", ")[0] for message in caplog.messages]
+    assert told == [
+        "parquet: 3 of 7 packs written, 300 events",
+        "parquet: 6 of 7 packs written, 600 events",
+        "parquet: 7 of 7 packs written, 700 events",
+    ]
+    assert verify(sink.config).ok

@@ -136,20 +136,20 @@ def test_the_same_plan_gives_the_same_bytes_in_any_process(owner, batch, journal
 
 def test_streams_have_chains_of_their_own(owner, batch, journal, contents, mids):
     sink = owner()
-    sink.send(batch(sink, journal[:10], 0, stream="telemetry/3"))
-    sink.send(batch(sink, journal[10:20], 0, stream="telemetry/4"))
+    sink.send(batch(sink, journal[:10], 0, stream="telemetry[3]"))
+    sink.send(batch(sink, journal[10:20], 0, stream="telemetry[4]"))
     sink.send(batch(sink, journal[20:30], 0, stream="journal"))
     assert contents() == mids(0, 30)
     assert [found.stream for found in verify(sink.config).streams] == [
         "journal",
-        "telemetry/3",
-        "telemetry/4",
+        "telemetry[3]",
+        "telemetry[4]",
     ]
 
 
 def test_a_range_in_which_everything_was_filtered_is_planned_too(owner, batch, journal, contents, mids):
     sink = owner()
-    assert sink.send(Batch([], (), "archive", 1, (Span("telemetry/3", 0, 50, 0),))) == []
+    assert sink.send(Batch([], (), "archive", 1, (Span("telemetry[3]", 0, 50, 0),))) == []
     sink.send(batch(sink, journal[50:60], 50))
     zombie = owner()
     with pytest.raises(RecutError) as caught:
@@ -183,7 +183,7 @@ def test_a_gap_that_an_operator_left_can_be_filled_later(owner, batch, journal, 
     sink.send(batch(sink, journal[:100], 0))
     skipped = owner()
     skipped.send(batch(skipped, journal[200:300], 200))
-    assert verify(sink.config).lines()[1] == "telemetry/3: gap: no plan covers 100-200"
+    assert verify(sink.config).lines()[1] == "telemetry[3]: gap: no plan covers 100-200"
     back = owner()
     back.send(batch(back, journal[100:150], 100))
     with pytest.raises(RecutError) as caught:

@@ -47,9 +47,9 @@ def test_hostile_event_types_make_at_most_64_objects(owner, batch, event, tree, 
 def test_hostile_channels_and_streams_stay_below_the_archive(owner, batch, event, folder):
     sink = owner()
     events = [event(0, context={"channel": "../../x", "pdata": {"id": "p", "ver": "1"}, "env": "e"})]
-    sink.send(batch(sink, events, 0, stream="../../../tmp/evil/3"))
+    sink.send(batch(sink, events, 0, stream="../../../tmp/evil[3]"))
     assert {path.name for path in folder.parent.iterdir()} == {"archive"}
-    assert [found.stream for found in verify(sink.config).streams] == ["../../../tmp/evil/3"]
+    assert [found.stream for found in verify(sink.config).streams] == ["../../../tmp/evil[3]"]
 
 
 def test_at_least_once_writes_no_plans_and_repeats_itself_exactly(owner, batch, journal, tree):
@@ -170,3 +170,13 @@ def test_the_sink_asks_for_order(owner):
         16 * 1024**2,
         300,
     )
+
+
+def test_a_big_object_is_announced(owner, batch, journal, caplog, monkeypatch):
+    monkeypatch.setattr("bridge_s3.sink.BIG", 1_000)
+    sink = owner(compression="none", partition_by="none")
+    with caplog.at_level("INFO", logger="bridge.sinks.s3"):
+        sink.send(batch(sink, journal[:100], 0))
+    (line,) = caplog.messages
+    assert line.startswith("archive: writes data/topic=telemetry/")
+    assert line.endswith(".jsonl, 0 MiB with 100 events")

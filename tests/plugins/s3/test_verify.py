@@ -13,7 +13,7 @@ def archive(owner, batch, journal):
     sink = owner()
     for start, end in ((0, 100), (100, 250), (250, 300)):
         sink.send(batch(sink, journal[start:end], start))
-    sink.send(batch(sink, journal[:50], 0, stream="telemetry/4"))
+    sink.send(batch(sink, journal[:50], 0, stream="telemetry[4]"))
     return sink.config
 
 
@@ -26,7 +26,7 @@ def test_a_complete_archive_is_proven_complete(archive):
     assert report.ok
     first, second = report.streams
     assert (first.stream, first.start, first.end, first.ranges, first.events) == (
-        "telemetry/3",
+        "telemetry[3]",
         0,
         300,
         3,
@@ -34,11 +34,13 @@ def test_a_complete_archive_is_proven_complete(archive):
     )
     assert first.objects == 7
     assert second.events == 50
-    assert report.lines()[0].startswith("complete  telemetry/3  0-300: 300 events in 7 objects of 3 ranges, ")
+    assert report.lines()[0].startswith(
+        "complete  telemetry[3]  0-300: 300 events in 7 objects of 3 ranges, "
+    )
 
 
 def test_one_stream_can_be_checked_alone(archive):
-    assert [found.stream for found in verify(archive, "telemetry/4").streams] == ["telemetry/4"]
+    assert [found.stream for found in verify(archive, "telemetry[4]").streams] == ["telemetry[4]"]
 
 
 def test_nothing_archived_is_not_complete(owner):
@@ -53,13 +55,13 @@ def test_a_missing_object_is_found(archive, folder):
     for deep in (True, False):
         report = verify(archive, deep=deep)
         assert not report.ok
-        assert report.lines()[-1] == f"telemetry/3: {victim.relative_to(folder)} is missing"
+        assert report.lines()[-1] == f"telemetry[3]: {victim.relative_to(folder)} is missing"
 
 
 def test_a_missing_plan_is_found_as_a_gap_and_its_objects_as_strays(archive, folder):
     (folder / "_chunks/telemetry/00003/00000000000000000100.json").unlink()
     report = verify(archive)
-    assert "telemetry/3: gap: no plan covers 100-250" in report.lines()
+    assert "telemetry[3]: gap: no plan covers 100-250" in report.lines()
     assert sum("belongs to no plan" in line for line in report.lines()) == 4
 
 
@@ -88,9 +90,9 @@ def test_a_plan_that_counts_wrong_is_found(owner, batch, journal, folder):
 
 
 def test_overlapping_plans_are_found(archive, folder):
-    forged = Plan("telemetry/3", 50, 120, 0, "g", ())
+    forged = Plan("telemetry[3]", 50, 120, 0, "g", ())
     (folder / "_chunks/telemetry/00003/00000000000000000050.json").write_bytes(forged.encode())
-    assert "telemetry/3: overlap: 50-100 is planned twice" in verify(archive).lines()
+    assert "telemetry[3]: overlap: 50-100 is planned twice" in verify(archive).lines()
 
 
 def test_what_is_no_plan_is_named_and_the_rest_is_checked(archive, folder):
@@ -105,10 +107,10 @@ def test_what_is_no_plan_is_named_and_the_rest_is_checked(archive, folder):
 
 
 def test_a_range_of_positions_must_be_covered(archive):
-    assert verify(archive, "telemetry/3", start=100, end=250).streams[0].ranges == 1
-    assert verify(archive, "telemetry/3", start=120, end=260).ok
-    beyond = verify(archive, "telemetry/3", start=250, end=400)
-    assert beyond.lines()[-1] == "telemetry/3: gap: no plan covers 300-400"
+    assert verify(archive, "telemetry[3]", start=100, end=250).streams[0].ranges == 1
+    assert verify(archive, "telemetry[3]", start=120, end=260).ok
+    beyond = verify(archive, "telemetry[3]", start=250, end=400)
+    assert beyond.lines()[-1] == "telemetry[3]: gap: no plan covers 300-400"
 
 
 def test_problems_beyond_the_first_hundred_are_counted():

@@ -10,7 +10,7 @@ from bridge_s3.formats import Lines
 from bridge_s3.keys import Naming
 from bridge_s3.wire import DigestError, delivery_error, gather, make_plan, seal
 
-SPAN = Span("telemetry/3", 100, 200, 6)
+SPAN = Span("telemetry[3]", 100, 200, 6)
 NAMING = Naming("hive", "0a1b2c3d", ".jsonl")
 
 
@@ -64,7 +64,7 @@ def test_a_plan_lists_the_objects_by_key_with_size_digest_and_events():
         ("dt=2026-08-21", 4, 2),
         ("dt=2026-08-22", 2, 1),
     ]
-    assert (plan.stream, plan.start, plan.end, plan.events) == ("telemetry/3", 100, 200, 3)
+    assert (plan.stream, plan.start, plan.end, plan.events) == ("telemetry[3]", 100, 200, 3)
     assert plan.objects[0].sha256 == "a6e2b7a040683432de03a18fd8a1939a2fdf82585b364bfc874bdd4095c4cae1"
 
 

@@ -100,7 +100,9 @@ def test_an_address_that_is_declared_is_taken(config):
         ({"ports": [0]}, "ports"),
         ({"ports": [65536]}, "ports"),
         ({"deadline": 0}, "deadline"),
-        ({"ordering": "key"}, "Input should be 'none' or 'partition'"),
+        ({"ordering": "device"}, "Input should be 'none', 'partition' or 'key'"),
+        ({"ordering": "key", "order_key": "mid"}, "Input should be 'did', 'sid' or 'actor'"),
+        ({"ordering": "key", "lanes": 0}, "greater than or equal to 1"),
         ({"verify": False}, "Extra inputs are not permitted"),
     ],
 )
@@ -159,3 +161,4 @@ def test_secrets_are_taken_on_trust_where_they_are_not_kept():
 
 def test_partition_order_is_told_to_the_host():
     assert WebhookConfig.model_validate(GOOD | {"ordering": "partition"}).ordered
+    assert WebhookConfig.model_validate(GOOD | {"ordering": "key"}).ordered

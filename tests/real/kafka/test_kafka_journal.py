@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 import confluent_kafka
 import pytest
 
-from bridge.deadletters import DeadLetter, Filter
+from bridge.deadletters import DeadLetter, Filter, SqliteDeadLetters
 from bridge.errors import BridgeError
-from bridge.journals.kafka import kafka_cursors, reset_kafka_cursors
+from bridge.journals.base import JournalContext
+from bridge.journals.kafka import KafkaJournal, kafka_cursors, reset_kafka_cursors
+from bridge.state import State
 
 pytestmark = pytest.mark.real
 PROTOCOLS = ["classic", "consumer"]
@@ -102,7 +104,7 @@ def test_deleted_records_are_counted_and_the_reader_goes_on(
     future.result(20)
     payloads, pages = take(reader, 30)
     assert (payloads, pages[0].start) == (values[70:], 70)
-    assert reader._places.missed == 50
+    assert reader.missed == 50
     assert "up to 50 records" in caplog.text
 
 
@@ -231,11 +233,27 @@ def test_events_and_dead_letters_are_written_durably(make_topic, make_journal, o
         b"{}",
     )
     letters.write([letter, letter])
-    assert list(letters.find(Filter())) == [letter]
+    with letters.look() as shelf:
+        assert list(shelf.find(Filter())) == [letter]
     letters.resolve([letter])
-    assert list(letters.find(Filter())) == []
-    with pytest.raises(BridgeError, match="Kafka did not take it"):
-        make_journal(topic, append_to=topic).append([random.randbytes(2_000_000)], "http")
+    with letters.look() as shelf:
+        assert list(shelf.find(Filter())) == []
+        assert len(list(shelf.find(Filter(resolved=True)))) == 1
+
+
+def test_only_what_is_too_large_by_itself_is_kept_out_of_the_topic(
+    make_topic, make_config, open_reader, take, tmp_path
+):
+    """The broker judges a batch: small events beside large ones are written all the same."""
+    topic = make_topic(1, **{"max.message.bytes": "20000"})
+    values = [random.randbytes(8_000) for _ in range(40)]  # four of them are too much together
+    large = random.randbytes(50_000)
+    with State(tmp_path / "bridge.db") as state:
+        with KafkaJournal(make_config(topic), JournalContext(state, topic, ())) as journal:
+            journal.append([*values[:20], large, *values[20:]], "http")
+        assert sorted(take(open_reader(topic, instance=topic), 40)[0]) == sorted(values)
+        (letter,) = SqliteDeadLetters(state).find(Filter())
+    assert (letter.code, letter.payload) == ("record_too_large", large)
 
 
 def test_credentials_open_the_door_and_wrong_ones_are_told(

@@ -33,9 +33,9 @@ def raw_event(number):
 class Members:
     """Processes that share the partitions; each is ended by its own id."""
 
-    def __init__(self, address, topic, protocol, out):
-        options = CLASSIC if protocol == "classic" else []
-        self._command = [sys.executable, str(MEMBER), address, topic, protocol, str(out), "0.2", *options]
+    def __init__(self, address, topic, protocol, out, faults, *words):
+        options = [*CLASSIC, *words] if protocol == "classic" else words
+        self._command = [sys.executable, str(MEMBER), address, topic, protocol, str(out), faults, *options]
         self.running = []
 
     def start(self):
@@ -86,9 +86,9 @@ class Watch(threading.Thread):
 def storm(address, make_topic, tmp_path, committed):
     started = []
 
-    def make(protocol):
+    def make(protocol, faults="0.2", *words):
         topic, out = make_topic(PARTITIONS), tmp_path / "out"
-        members = Members(address, topic, protocol, out)
+        members = Members(address, topic, protocol, out, faults, *words)
         watch = Watch(lambda: committed(f"{topic}.x", topic))
         watch.start()
         started.extend((members, watch))
@@ -154,3 +154,26 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(storm, produce, re
     repeated = wait_until_settled(watch, out, values)
     with capsys.disabled():
         print(f"\nbroker killed twice: 9000 events, 0 lost, {repeated} repeated with the same bytes")  # noqa: T201
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_members_that_come_and_go_in_order_repeat_nothing(storm, produce, protocol, capsys):
+    """Neither a stop nor a partition that is handed over leaves an answer behind."""
+    patient = ["session.timeout.ms=20000"] if protocol == "classic" else []
+    topic, out, members, watch = storm(protocol, "0", "delay=1.0", *patient)
+    values = [raw_event(n) for n in range(24_000)]
+    produce(topic, values, partitions=PARTITIONS)
+    members.start()
+    moves = []
+    for act in ["join", "join", "leave", "join", "leave"]:
+        time.sleep(2.0)
+        moves.append(sum(watch.last.values()) < len(values))
+        if act == "join":
+            members.start()
+        else:
+            members.end(signal.SIGTERM)
+    repeated = wait_until_settled(watch, out, values)
+    with capsys.disabled():
+        print(f"\n{protocol}: 24000 events, members come and go in order, {repeated} repeated")  # noqa: T201
+    assert sum(moves) >= 3  # otherwise nobody had anything in flight when partitions moved
+    assert repeated == 0

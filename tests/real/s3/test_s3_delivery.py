@@ -30,7 +30,7 @@ def event_at(position):
     return decode(encode(make_event("INTERACT", {"mid": f"m-{position}", "syncts": NOON + position * 5_000})))
 
 
-def batch(sink, start, end, stream="telemetry/0", attempt=1):
+def batch(sink, start, end, stream="telemetry[0]", attempt=1):
     events = [event_at(position) for position in range(start, end)]
     packs = sink.pack(events, sink.map_batch(events))
     return Batch(packs, (), "archive", attempt, (Span(stream, start, end, end - start),))
@@ -76,7 +76,7 @@ def test_a_server_that_ignores_conditions_is_found_out_before_any_data(careless)
     with pytest.raises(SetupError, match="ignores If-None-Match"):
         sink.send(batch(sink, 0, 100))
     assert not any("/data/" in key for key in careless.objects())
-    with pytest.raises(SetupError, match="at-least-once"):
+    with pytest.raises(SetupError, match="single-owner"):
         sink.setup()
 
 
@@ -98,7 +98,7 @@ def test_hostile_names_survive_the_server(either):
     sink = opened(either, partition_eid=True, partition_by="none", guarantee="at-least-once")
     events = [decode(encode(make_event(eid))) for eid in ("../x", "a b+c", "ü/ü", "100%", "a?b#c&d=e")]
     packs = sink.pack(events, sink.map_batch(events))
-    sink.send(Batch(packs, (), "archive", 1, (Span("to pic+%2F/0", 0, 5, 5),)))
+    sink.send(Batch(packs, (), "archive", 1, (Span("to pic+%2F[0]", 0, 5, 5),)))
     bodies = either.objects()
     assert len(bodies) == 5
     assert {gzip.decompress(body).strip() for body in bodies.values()} == {event.raw for event in events}
@@ -107,7 +107,7 @@ def test_hostile_names_survive_the_server(either):
 def test_an_object_of_sixteen_megabytes_is_one_conditional_put(honest):
     sink = opened(honest, compression="none", partition_by="none")
     packs = sink.pack([event_at(0)] * 20_000, [event_at(0).raw] * 20_000)
-    whole = Batch(packs, (), "archive", 1, (Span("big/0", 0, 20_000, 20_000),))
+    whole = Batch(packs, (), "archive", 1, (Span("big[0]", 0, 20_000, 20_000),))
     assert sum(len(pack.data) for pack in packs) > 16_000_000
     sink.send(whole)
     assert sink.send(whole) == [DUPLICATE]
@@ -181,5 +181,28 @@ def test_writers_that_are_killed_and_a_server_that_is_killed_lose_and_repeat_not
     assert busy >= 20, "the writers were done too early for the kills to mean much"
     assert contents(honest) == mids(total)
     report = verify(S3Config.model_validate(honest.settings))
+    assert report.ok, report.lines()
+    assert report.streams[0].end == total
+
+
+def test_owners_that_follow_each_other_need_no_conditional_writes(careless, tmp_path):
+    """One process at a time, each but the last one killed somewhere: the plans of the dead are adopted."""
+    total, chance, busy = 2_000, random.Random(11), 0
+    cursor = tmp_path / "cursor"
+    cursor.write_text("0")
+    settings = careless.settings | {"guarantee": "single-owner"}
+    for seed in range(12):
+        command = [sys.executable, str(WRITER), json.dumps(settings), str(cursor), str(total), str(seed)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as writer:
+            time.sleep(chance.uniform(0.6, 1.4))
+            busy += writer.poll() is None and 0 < int(cursor.read_text()) < total
+            writer.kill()
+            _, complaint = writer.communicate()
+        assert b"Error" not in complaint, complaint
+    done = subprocess.run([*command[:-1], "99"], timeout=120, check=False)
+    assert done.returncode == 0
+    assert busy >= 5, "the writers were done too early for the kills to mean much"
+    assert contents(careless) == mids(total)
+    report = verify(S3Config.model_validate(settings))
     assert report.ok, report.lines()
     assert report.streams[0].end == total

@@ -20,7 +20,7 @@ from bridge.testing import encode, make_event
 from bridge_s3 import S3Config, S3Sink
 
 NOON = 1_787_313_600_000
-STREAM = "telemetry/0"
+STREAM = "telemetry[0]"
 
 
 def event_at(position):

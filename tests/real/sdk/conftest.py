@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import http.client
+import importlib.util
 import json
 import os
 import shutil
@@ -22,8 +23,10 @@ from pathlib import Path
 import pytest
 
 from bridge.intake.auth import digest
+from bridge.testing.destination import Destination
 
 HERE = Path(__file__).parent
+POSTHOG = HERE.parents[1] / "plugins" / "posthog"
 CACHE = Path(__file__).parents[3] / ".cache"
 KEY = "sdk-test-key-0123456789abcdefghijklmnop"
 PACKAGES = {
@@ -88,9 +91,9 @@ def programs():
 
 
 class BridgeProcess:
-    """`bridge run` with an archive for its only sink; it can be stopped and started again."""
+    """`bridge run` with an archive, and perhaps other `sinks`; it can be stopped and started again."""
 
-    def __init__(self, folder, origin):
+    def __init__(self, folder, origin, sinks=""):
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -108,7 +111,7 @@ type = "s3"
 url = "file:archive"
 [ops]
 enabled = false
-""")
+{sinks}""")
         self._process = None
         self.start()
 
@@ -148,6 +151,54 @@ enabled = false
 @pytest.fixture
 def bridge(tmp_path, site):
     process = BridgeProcess(tmp_path, site)
+    yield process
+    process.stop()
+
+
+def _helper(name):
+    """A helper of the PostHog tests, under the name that they give it."""
+    full = f"posthog_{name}"
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, POSTHOG / f"{name}.py")
+        sys.modules[full] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[full])
+    return sys.modules[full]
+
+
+@pytest.fixture
+def product():
+    """A strict PostHog capture, which judges what it is sent."""
+    _helper("capture_rules")
+    with _helper("capture_server").running() as capture:
+        yield capture
+
+
+@pytest.fixture
+def partner():
+    """Somebody's webhook, which takes everything."""
+    with Destination() as destination:
+        yield destination
+
+
+@pytest.fixture
+def bridge_to_all(tmp_path, site, product, partner):
+    """A bridge with an archive, a product and a partner."""
+    process = BridgeProcess(
+        tmp_path,
+        site,
+        f"""
+[sinks.product]
+type = "posthog"
+api_key = "phc_{"t" * 43}"
+host = "{product.url}"
+[sinks.partner]
+type = "webhook"
+url = "{partner.url}/telemetry"
+allow_http = true
+allow_networks = ["127.0.0.0/8"]
+ports = [{partner.port}]
+""",
+    )
     yield process
     process.stop()
 

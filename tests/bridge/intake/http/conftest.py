@@ -13,10 +13,13 @@ import pytest
 from bridge.configuration.intake import HttpIntakeSettings
 from bridge.deadletters import Filter, SqliteDeadLetters
 from bridge.intake.http import HttpIntake
+from bridge.intake.http_imported import Imported
+from bridge.intake.ledger import Ledger
 from bridge.journals.base import JournalContext
 from bridge.journals.sqlite import SqliteJournal, SqliteJournalConfig
 from bridge.state import State
 from bridge.testing import encode, make_event
+from bridge.validation import Decoder
 
 PATIENCE = 20.0
 
@@ -129,15 +132,19 @@ def until(condition, patience=PATIENCE):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Start intakes; `serve(port=…, limits={…}, journal={…})` takes keys of the configuration."""
+    """Start intakes; `serve(port=…, limits={…}, journal={…})` takes keys of the configuration.
+
+    With `imported` it looks for what came from files before.
+    """
     started = []
 
-    def start(*, journal=None, **settings):
+    def start(*, journal=None, imported=False, **settings):
         state = State(tmp_path / f"{len(started)}.db")
         log = SqliteJournal(SqliteJournalConfig(**(journal or {})), JournalContext(state, "test", ()))
         letters = SqliteDeadLetters(state, 0)
         configured = HttpIntakeSettings.model_validate({"enabled": True, "port": 0, **settings})
-        running = Running(HttpIntake(configured, log, letters), state, log, letters)
+        files = Imported(Ledger(state), Decoder()) if imported else None
+        running = Running(HttpIntake(configured, log, letters, files), state, log, letters)
         started.append(running)
         running.intake.start()
         return running

@@ -12,6 +12,7 @@ import pytest
 from bridge.configuration.intake import PATHS, HttpIntakeSettings
 from bridge.deadletters import SqliteDeadLetters
 from bridge.errors import BridgeError
+from bridge.intake import http
 from bridge.intake.auth import digest
 from bridge.intake.http import HttpIntake
 from bridge.journals.base import JournalContext
@@ -195,10 +196,24 @@ def test_a_journal_that_fails_is_told_without_its_secrets(serve, batch, caplog):
     answer = running.send(batch(make_event()))
     assert (answer.status, answer.reason) == (503, "Request failed")
     assert "hunter2" not in answer.body.decode()
+    assert running.intake.status().trouble == (
+        "events cannot be stored, senders get 503: the journal failed: ValueError"
+    )
     assert running.get("/health").status == 503
     del running.journal.append
     assert running.send(batch(make_event())).status == 200
     assert "events are stored again" in caplog.text or caplog.records
+    assert running.intake.status().trouble == ""
+
+
+def test_trouble_is_over_when_it_is_also_if_nobody_sends_any_more(serve, batch, until, monkeypatch):
+    monkeypatch.setattr(http, "TELL", 0.0)
+    running = serve()
+    running.journal._size = 10**12
+    assert running.send(batch(make_event())).status == 503
+    assert "quota" in running.intake.status().trouble
+    running.journal._size = 0
+    until(lambda: not running.intake.status().trouble)
 
 
 def test_the_same_batch_sent_again_is_answered_and_not_kept_twice(serve, batch, numbered):
@@ -263,7 +278,7 @@ def test_a_batch_that_comes_twice_at_once_is_kept_once_and_answered_twice(serve,
     assert running.mids() == ["m-0", "m-1"]
 
 
-def test_many_clients_at_once_lose_nothing(serve, batch, numbered):
+def test_many_clients_at_once_lose_nothing(serve, batch, numbered, until):
     running = serve()
     statuses = []
 
@@ -281,7 +296,7 @@ def test_many_clients_at_once_lose_nothing(serve, batch, numbered):
     mids = running.mids()
     assert len(mids) == len(set(mids)) == 420
     assert (running.intake.tally.batches, running.intake.tally.events) == (60, 420)
-    assert running.intake.service.budget.used == 0
+    until(lambda: running.intake.service.budget.used == 0)  # let go of once the answer is on its way
 
 
 def test_a_connection_takes_one_request_after_another(serve, batch, numbered, drain):
@@ -432,6 +447,32 @@ def test_a_journal_that_takes_no_events_is_told_at_the_start(serve, tmp_path):
     journal = FileJournal(FileJournalConfig(path=str(path)), JournalContext(running.state, "x", ()))
     with pytest.raises(BridgeError, match="takes no new events"):
         HttpIntake(HttpIntakeSettings(enabled=True), journal, SqliteDeadLetters(running.state, 0))
+
+
+def test_the_status_says_what_was_taken_and_what_was_refused(serve, batch, numbered, until):
+    running = serve(limits={"events": 5})
+    for body in (batch(*numbered(3)), batch(*numbered(6)), b"[]", b"{}"):
+        running.send(body)
+    idle = running.connect()
+    until(lambda: (running.intake.connections, running.intake.service.budget.used) == (1, 0))
+    status = running.intake.status()
+    assert (status.intake, status.where, status.trouble) == ("http", running.intake.url, "")
+    assert status.events == {"accepted": 3, "duplicate": 0, "dead_lettered": 0}
+    assert status.refusals == {"400": 2, "413": 1}
+    assert (status.connections, status.held_bytes, status.ended) == (1, 0, False)
+    idle.close()
+    running.intake.close()
+    assert running.intake.status().ended
+
+
+def test_a_client_that_dawdles_is_cut_off_when_the_time_to_stop_is_over(serve, drain, until):
+    running = serve()
+    found = running.connect()
+    found.sendall(b"POST /v1/telemetry HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{")
+    until(lambda: running.intake.service.budget.used == 1)
+    running.intake.stop(0.0)
+    assert drain(found) == b""
+    assert running.intake.join(20)
 
 
 def test_an_intake_that_never_started_can_be_closed(serve, tmp_path):

@@ -58,6 +58,21 @@ def test_a_file_is_imported_and_moved_to_done(inbox, desk, make):
     assert (inbox.intake.tally.done, inbox.intake.tally.accepted) == (1, 10)
 
 
+def test_the_status_says_what_the_folder_gave(inbox, make):
+    inbox.put("a.jsonl", b"\n".join([*make.raws([1, 2]), b'{"eid":"LOG"}']))
+    inbox.pass_time()
+    inbox.put("b.jsonl", b"\n".join([*make.raws([1, 2]), b'{"eid":"LOG"}']))
+    inbox.put("empty.zip", b"")
+    inbox.pass_time()
+    status = inbox.intake.status()
+    assert (status.intake, status.where, status.trouble) == ("folder", str(inbox.place), "")
+    assert status.events == {"accepted": 2, "duplicate": 3, "rejected": 1}
+    assert status.files == {"done": 2, "failed": 1}
+    assert not status.ended
+    inbox.intake.stop()
+    assert inbox.intake.status().ended
+
+
 def test_a_file_that_still_grows_is_left_alone(inbox, desk, make):
     lines = make.raws(range(3))
     place = inbox.put("log.jsonl", lines[0] + b"\n")

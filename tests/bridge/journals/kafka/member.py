@@ -1,9 +1,10 @@
 """A process of its own: one pipeline on Kafka whose sink writes a line per event to a file.
 
-    python member.py BROKERS TOPIC GROUP_PROTOCOL OUT FAULTS [until-idle] [OPTION=VALUE …]
+    python member.py BROKERS TOPIC GROUP_PROTOCOL OUT FAULTS [until-idle] [delay=SECONDS] [OPTION=VALUE …]
 
 Tests start and kill it. FAULTS is the share of requests that fail, half
-of them after the events were written, as an answer that got lost.
+of them after the events were written, as an answer that got lost. A request takes `delay`
+seconds at most after the events were written.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,9 +35,9 @@ class FileSink(Sink):
     name = "lines"
     limits = BatchLimits(max_events=50, max_age=0.05)
 
-    def __init__(self, path, faults):
+    def __init__(self, path, faults, delay):
         super().__init__(SinkConfig())
-        self._path, self._faults = path, faults
+        self._path, self._faults, self._delay = path, faults, delay
 
     def map(self, event):
         return event.raw
@@ -49,6 +51,7 @@ class FileSink(Sink):
             os.write(handle, b"".join(payload + b"\n" for payload in batch.payloads))
         finally:
             os.close(handle)
+        time.sleep(self._delay * random.random())
         if chance < self._faults:
             raise TransientError("the answer was lost")
         return batch.all(DELIVERED)
@@ -56,6 +59,7 @@ class FileSink(Sink):
 
 def main(brokers, topic, protocol, out, faults, *mode):
     options = dict(word.split("=") for word in mode if "=" in word)
+    delay = float(options.pop("delay", 0.0))
     config = KafkaJournalConfig(brokers=[brokers], topics=[topic], group_protocol=protocol, options=options)
     folder = Path(f"{out}.{os.getpid()}")
     with State(folder / "bridge.db") as state:
@@ -69,7 +73,7 @@ def main(brokers, topic, protocol, out, faults, *mode):
             lambda *_, **__: None,
             until_idle="until-idle" in mode,
         )
-        sink = FileSink(out, float(faults))
+        sink = FileSink(out, float(faults), delay)
         keys = SinkSettings(id="x", type="lines", config=sink.config, retry=RetrySettings(min=0.01, max=0.05))
         pipeline = sink_pipeline(
             parts, sink, keys, "test", lambda wake: journal.reader("x", "earliest", wake)

@@ -10,11 +10,13 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from bridge import settings
 from bridge.errors import BridgeError, PluginError
 from bridge.journals.base import JournalContext
 from bridge.journals.kafka import KafkaJournal, KafkaJournalConfig
 from bridge.journals.kafka_client import ClientLog, Clients, _expiry, _security
 from bridge.journals.kafka_config import KafkaSecurity, refusal
+from bridge.plugins import Plugins
 
 
 def config(**keys):
@@ -39,6 +41,28 @@ def test_the_digit_preset_asks_for_its_validation_level():
     made = KafkaJournalConfig(brokers=["localhost:9092"], preset="digit")
     assert made.read_topics == ("telemetry-final-messages",)
     assert made.validation_level == "envelope"
+
+
+@pytest.mark.parametrize(
+    ("preset", "written", "environ", "level"),
+    [
+        ("digit", "", {}, "envelope"),
+        ("digit", "[validation]\nmax_event_bytes = 2048\n", {}, "envelope"),
+        ("digit", '[validation]\nlevel = "strict"\n', {}, "strict"),
+        ("digit", '[validation]\nlevel = "lenient"\n', {}, "lenient"),
+        ("digit", "", {"BRIDGE_VALIDATION__LEVEL": "strict"}, "strict"),
+        ("sunbird", "", {}, "lenient"),
+    ],
+)
+def test_a_presets_level_holds_until_the_operator_says_otherwise(tmp_path, preset, written, environ, level):
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f'{written}[journal]\ntype = "kafka"\nbrokers = ["localhost:9092"]\npreset = "{preset}"\nenv = "e"\n'
+        '[sinks.hook]\ntype = "webhook"\nurl = "https://hook.example"\n'
+    )
+    loaded = settings.load(path, environ, plugins=Plugins())
+    assert loaded.validation.level == level
+    assert loaded.validation.max_event_bytes == (2_048 if "2048" in written else 1_048_576)
 
 
 def test_topics_of_ones_own_replace_the_presets():

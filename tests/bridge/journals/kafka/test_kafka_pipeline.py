@@ -91,7 +91,7 @@ def _quiet(caplog):
 
 
 def started(pipeline):
-    thread = threading.Thread(target=pipeline.run, name="x")
+    thread = threading.Thread(target=pipeline.run, name="x", daemon=True)
     thread.start()
     return thread
 
@@ -178,7 +178,7 @@ def test_a_blocked_destination_bounds_memory_and_keeps_the_membership(cluster, p
     pipeline = world.pipeline(sink, max_buffer_bytes=65_536, max_in_flight=1)
     thread = started(pipeline)
     wait_for(lambda: pipeline._reader._paused)
-    assert pipeline.snapshot.held_bytes <= 65_536 + 1024 * 1024
+    assert pipeline.snapshot.held_bytes <= 65_536 + 2 * 1024 * 1024  # a page, and its events decoded
     release.set()
     thread.join(30)
     assert pipeline.failure is None
@@ -215,6 +215,32 @@ def test_what_a_partition_takes_with_it_is_accounted_for(
     assert counts.conserved
     assert (counts.read, counts.returned, counts.outstanding) == (40, 20, 0)
     assert counts.delivered + counts.dead_lettered == 20
+
+
+def test_what_is_on_its_way_is_settled_before_a_partition_is_handed_over(
+    cluster, produce, make_raw, world, open_reader, patience
+):
+    cluster.topic("t", 2)
+    values = [make_raw(n) for n in range(420)]
+    produce("t", values[:400], partitions=2)
+
+    def answer(batch):
+        time.sleep(0.05)
+        return batch.all(DELIVERED)
+
+    sink = Scripted(answer)
+    pipeline = world.pipeline(sink, world.parts(until_idle=False))
+    thread = started(pipeline)
+    wait_for(lambda: sink.sent)
+    other = open_reader("t", group_protocol="consumer")
+    patience.until(lambda _: len(other._places) == 1, other)
+    produce("t", values[400:], partitions=2)
+    payloads, _ = patience.take(other, 10)
+    wait_for(lambda: len(sink.sent) == 410)
+    pipeline.stop()
+    thread.join(10)
+    assert sorted(payloads + sink.sent) == sorted(values)
+    assert pipeline.snapshot.counts.conserved
 
 
 def start_member(cluster, out, *mode, faults=0.3):

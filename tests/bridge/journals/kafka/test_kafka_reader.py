@@ -127,7 +127,7 @@ def test_deleted_records_are_counted_and_the_reader_goes_on(
     payloads, pages = patience.take(reader, 30)
     assert payloads == topic[70:]
     assert pages[0].start == 70
-    assert reader._places.missed == 50
+    assert reader.missed == 50
     assert "up to 50 records of t[0] were deleted before they were read" in caplog.text
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+
+from bridge.journals.kafka_reader import KafkaReader
+from bridge.journals.kafka_watch import Watch
 
 PARTITIONS = 4
 
@@ -21,16 +26,18 @@ def held(reader):
 
 def test_a_second_member_goes_on_where_the_first_has_settled(values, open_reader, patience, committed):
     first = open_reader("t", group_protocol="consumer")
-    given_up = set()
+    given_up, asked = set(), []
 
     def settle_and_forget(streams):
+        assert asked  # before, while there is time to settle something
         first.commit(dict.fromkeys(streams, 90))
         given_up.update(streams)
 
-    first.on_lost = settle_and_forget
+    first.on_revoke, first.on_lost = asked.append, settle_and_forget
     patience.take(first, 400)
     second = open_reader("t", group_protocol="consumer")
     pages = patience.until(lambda pages: sum(len(page.payloads) for page in pages) >= 20, first, second)
+    assert asked == [5.0]
     assert len(given_up) == PARTITIONS // 2
     assert {page.stream for page in pages} == given_up
     assert {page.start for page in pages} == {90}
@@ -58,12 +65,43 @@ def test_a_member_that_lost_its_partitions_commits_nothing(values, open_reader, 
         first.commit(dict.fromkeys(streams, 100))
         lost.update(streams)
 
-    first.on_lost = forget
+    first.on_revoke, first.on_lost = pytest.fail, forget
     patience.take(first, 400)
     second = open_reader("t", options={"max.poll.interval.ms": 60_000})
     patience.until(lambda _: len(held(second)) == PARTITIONS, second)
     patience.until(lambda _: len(lost) == PARTITIONS, first)
     assert committed("test.x", partitions=PARTITIONS) == {}
+
+
+class Suspended:
+    """A client in whose call the process is suspended for a while."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def subscribe(self, topics, **callbacks):
+        self.closed = False
+
+    def consume(self, most, timeout):
+        self.clock.now += 41.0 if self.clock.now < 41.0 else 0.0
+        return []
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_member_that_was_suspended_inside_a_call_begins_anew():
+    clock, made = SimpleNamespace(now=0.0), []
+
+    def connect(**callbacks):
+        made.append(Suspended(clock))
+        return made[-1]
+
+    reader = KafkaReader("x", ["t"], connect, lambda: None, Watch(pytest.fail), 45.0, lambda: clock.now)
+    reader.read(0.0)
+    reader.read(0.0)
+    assert [client.closed for client in made] == [True, False]
+    reader.close()
 
 
 def test_each_pipeline_is_a_group_of_its_own(values, open_reader, patience):

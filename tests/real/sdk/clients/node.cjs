@@ -57,6 +57,5 @@ async function first() {
   }
   const until = Date.now() + 60000;
   while (acknowledged.length < sent && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 50));
-  process.stdout.write(JSON.stringify({ sent, acknowledged, answers }));
-  process.exit(0);
+  process.stdout.write(JSON.stringify({ sent, acknowledged, answers }), () => process.exit(0));
 })();

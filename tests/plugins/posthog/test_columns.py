@@ -1,0 +1,137 @@
+"""A batch is mapped column by column; what an event becomes must not depend on its neighbours."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridge.errors import EventError
+from bridge.events import Decoder, Level, decode
+from bridge.testing import encode, make_event, samples
+from bridge_posthog import PostHogSink
+from bridge_posthog.config import PostHogConfig
+from bridge_posthog.ids import heads, uuid8
+from bridge_posthog.moments import iso, stamps
+
+MIDNIGHT = 1_767_571_200_000
+SESSION = "0199a2b0-0000-7000-8000-000000000001"  # a UUIDv7 of 2025: too old for the events below
+FITTING = f"{MIDNIGHT:012x}"
+OWN_SESSION = f"{FITTING[:8]}-{FITTING[8:]}-7000-8000-000000000001"
+CHOICES = {
+    "eid": ["INTERACT", "START", "END", "IMPRESSION", "SEARCH", "XAPI_THING"],
+    "ets": [MIDNIGHT - 1, MIDNIGHT, MIDNIGHT + 61_000, MIDNIGHT + 400 * 86_400_000],
+    "ver": ["3.0", "3.1"],
+    "syncts": [None, MIDNIGHT + 5_000],
+    "tags": [[], ["a"], ["a", "b"]],
+    "actor.id": ["7d0c5a1e-3b52-4a7e-9f0a-52c1b7e4d9a6", "anonymous"],
+    "context.sid": ["b0f6c1de-7c14-4a51-8a6b-0d9e3f2a1c77", SESSION, OWN_SESSION, ""],
+    "context.did": ["5f1c0b9ad8e7", ""],
+    "context.channel": ["in.one", "in.two"],
+    "context.cdata": [[], [{"type": "CourseBatch", "id": "b-1"}], [{"type": "CourseBatch", "id": "b-2"}]],
+    "context.rollup": [{}, {"l1": "in.one"}],
+    "object": [
+        None,
+        {"id": "do_1", "type": "Content"},
+        {"id": "do_2", "type": "Content", "rollup": {"l1": "c"}},
+    ],
+}
+OPTIONS = (
+    {"properties": "flat"},
+    {"properties": "raw"},
+    {"properties": "flat", "capture_mode": "v0", "groups": {"batch": "cdata:CourseBatch", "env": "env"}},
+    {"properties": "raw", "id": "mid", "group_identify": True, "set_once": True, "session_boundary_hour": 7},
+)
+lenient = Decoder(Level.ENVELOPE)
+variants = st.lists(st.fixed_dictionaries({key: st.sampled_from(found) for key, found in CHOICES.items()}))
+
+
+def _sink(**options):
+    return PostHogSink(PostHogConfig(api_key="phc_x", **options))
+
+
+def _events(changes):
+    made = [make_event("START" if one["eid"] == "START" else "INTERACT", one) for one in changes]
+    return [lenient.event(encode({**one, "mid": f"m-{number}"})) for number, one in enumerate(made)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes=variants)
+def test_neighbours_play_no_part(changes):
+    events = _events(changes)
+    for options in OPTIONS:
+        alone = [_sink(**options).map(event) for event in events]
+        assert _sink(**options).map_batch(events) == alone
+        assert _sink(**options).map_batch(events[::-1]) == alone[::-1]
+
+
+def test_one_poisonous_event_fails_its_batch_so_that_the_host_maps_each_alone(event, make_sink):
+    with pytest.raises(EventError):
+        make_sink().map_batch([event(), event(ets=1e300), event()])
+
+
+def test_nothing_becomes_nothing(make_sink):
+    assert make_sink().map_batch([]) == []
+    assert make_sink(exclude_eids=["LOG"]).map_batch([]) == []
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=5))
+def test_many_uuids_are_written_as_one_is(digests):
+    found = [json.loads(head.partition(b',"timestamp"')[0] + b"}")["uuid"] for head in heads(digests)]
+    assert found == [uuid8(digest) for digest in digests]
+    assert all(UUID(uuid).version == 8 for uuid in found)
+
+
+@given(st.lists(st.integers(0, 253_402_300_799_999), max_size=8))
+def test_many_times_are_written_as_one_is(times):
+    assert [stamp.decode() for stamp in stamps(times)] == [iso(time) for time in times]
+
+
+@pytest.mark.parametrize("level", [Level.LENIENT, Level.ENVELOPE])
+def test_a_rollup_with_other_keys_keeps_its_levels(level, posthog):
+    line = encode(make_event("INTERACT", {"context.rollup": {"l1": "a", "l2": "b", "note": 1, "l3": ""}}))
+    properties = posthog(Decoder(level).event(line))["properties"]
+    found = {name: value for name, value in properties.items() if name.startswith("context_rollup")}
+    assert found == {"context_rollup_l1": "a", "context_rollup_l2": "b"}
+
+
+def test_a_batch_that_was_decoded_at_once_maps_like_its_events(make_sink):
+    lines = [encode(make_event(eid)) for eid in samples()]
+    sink = make_sink()
+    assert sink.map_batch(lenient.batch(lines).events) == [sink.map(decode(line)) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({"pos": [{"x": 1}], "values": ["a"]}, {"edata_extra_pos": [{"x": 1}], "edata_extra_values": ["a"]}),
+        ({"pos": [], "values": None}, {}),
+        ({"pos": {"x": 1}, "values": 7}, {"edata_extra_pos_x": 1, "edata_extra_values": 7}),
+        ({"values": ["a"], "Values": ["b"]}, {"edata_extra_values": ["a"], "edata_extra_values_2": ["b"]}),
+        (["a"], {"edata_extra": ["a"]}),
+        (None, {}),
+    ],
+)
+def test_extra_is_free_in_form(extra, expected, posthog):
+    for mode in ("v0", "v1"):
+        sent = lenient.event(encode(make_event("INTERACT", {"edata.extra": extra})))
+        properties = posthog(sent, capture_mode=mode)["properties"]
+        assert {name: value for name, value in properties.items() if name.startswith("edata_")} == expected
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"), [(4, 4.0), (1_767_571_200_000, None), ("5", 5.0), (None, None)]
+)
+def test_a_time_of_day_is_no_duration(duration, expected, posthog):
+    sent = lenient.event(encode(make_event("START", {"edata.duration": duration})))
+    assert posthog(sent)["properties"].get("duration_seconds") == expected
+
+
+def test_what_a_device_does_not_know_is_left_out(posthog):
+    changes = {"edata.dspec": {"os": "Android 9", "mem": -1, "scrn": 5.5, "sims": -1.0, "idisk": 0}}
+    properties = posthog(lenient.event(encode(make_event("START", changes))))["properties"]
+    found = {name: value for name, value in properties.items() if name.startswith("device_")}
+    assert found == {"device_screen": 5.5, "device_internal_disk": 0.0}
