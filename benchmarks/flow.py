@@ -189,8 +189,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--level", default="strict")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds the destination takes to answer")
-    buffer = SinkSettings.model_fields["max_buffer_bytes"].default
-    parser.add_argument("--max-buffer-bytes", type=int, default=buffer, help="bytes held by the pipeline")
+    parser.add_argument("--max-buffer-bytes", type=int, help="bytes held by the pipeline")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.here:
@@ -200,7 +199,8 @@ def main() -> None:
     for case in chosen.cases:
         command = [sys.executable, "-m", "benchmarks.flow", "--here", case]
         options = ["--events", str(chosen.events), "--level", chosen.level, "--latency", str(chosen.latency)]
-        options += ["--max-buffer-bytes", str(chosen.max_buffer_bytes)]
+        if chosen.max_buffer_bytes:
+            options += ["--max-buffer-bytes", str(chosen.max_buffer_bytes)]
         subprocess.run([*command, *options], check=True, cwd=ROOT)
 
 

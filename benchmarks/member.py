@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.cli.host import Host
+from bridge.engine.sharing import SharedDecoder
 from bridge.engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from bridge.engine.pipeline import Pipeline
     from bridge.journals.base import Page
+    from bridge.validation import Decoded
 
 LOOK_EVERY = 0.05
 ENDED = {"stopped", "failed"}
@@ -41,20 +42,18 @@ class Meter:
         self._cpu = self._begun = 0.0
         self._anonymous = 0
         self._held = 0
-        for pipeline in supervisor.pipelines:
-            self._await_first_page(pipeline)
+        self._await_first_page()
 
-    def _await_first_page(self, pipeline: Pipeline) -> None:
+    def _await_first_page(self) -> None:
         """Joining a group is not what is measured, and snapshots are a second old."""
-        take = pipeline._take
+        decode = SharedDecoder.decode
 
-        def first(page: Page, now: float) -> None:
-            if not self._begun:
-                self._begun, self._cpu = time.time(), time.process_time()
-            pipeline._take = take
-            take(page, now)
+        def first(decoder: SharedDecoder, page: Page, **how: bool) -> Decoded:
+            self._begun, self._cpu = time.time(), time.process_time()
+            SharedDecoder.decode = decode
+            return decode(decoder, page, **how)
 
-        pipeline._take = first
+        SharedDecoder.decode = first
 
     def look(self) -> None:
         """Note the largest memory."""

@@ -84,6 +84,7 @@ METRICS = (
         "bridge_events_missed_total", "counter", "Events that had gone from the journal unread, at most.",
         lambda s: s.missed,
     ),
+    Metric("bridge_sink_events_total", "counter", "What a sink counts besides, by kind.", None),
     Metric("bridge_pipeline_state", "gauge", "1 for the state the pipeline is in.", None),
 )  # fmt: skip
 
@@ -139,6 +140,12 @@ class _Status(Collector):
     def _family(self, metric: Metric) -> Family:
         if metric.name == "bridge_events_total":
             return self._labelled(metric, "outcome", OUTCOMES, lambda s, o: getattr(s.counts, o))
+        if metric.name == "bridge_sink_events_total":
+            family = _family(metric, ("pipeline", "type", "kind"))
+            for snapshot in self._snapshots:
+                for kind, count in snapshot.tally.items():
+                    family.add_metric((snapshot.pipeline, snapshot.type, kind), count)
+            return family
         if metric.name == "bridge_pipeline_state":
             return self._labelled(metric, "state", STATES, lambda s, state: float(s.state == state))
         family = _family(metric, ("pipeline", "type"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["BatchReport", "Counts", "PipelineState", "RunInfo", "Snapshot"]
 
@@ -47,7 +50,7 @@ class Snapshot:
     of the time the journal keeps records (at 1 they go), and `missed` counts the events that had
     gone before they were read. `held_bytes` is what is in memory; `rate` is delivered events a second
     over the last few seconds; `reason` says in one sentence why the pipeline does not run freely
-    ("" when it does).
+    ("" when it does). `tally` is what the sink counts besides, by kind.
     """
 
     pipeline: str
@@ -66,6 +69,7 @@ class Snapshot:
     lag_seconds: float | None = None
     lag_of_retention: float | None = None
     missed: int = 0
+    tally: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,13 @@ class ObjectSink(Sink[ConfigT, Pack]):
     memory holds compressed data while an object grows to its size, count or age. A batch
     then has one payload per pack. Such a destination takes or refuses an object whole, so a
     `Reject` from here is treated as a set-up problem and dead-letters nothing.
+
+    `pack_bytes` of lines become one pack: more compresses better, and costs four times as much
+    memory for each stream that is read. The same events must always be cut in the same way, so it
+    may follow from the configuration and from nothing else.
     """
+
+    pack_bytes: int = 256 * 1024
 
     @abstractmethod
     def map(self, event: Event) -> Any:

@@ -247,9 +247,23 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
             _check_version(cursor, path)
             cursor.executescript(SCHEMA)
             cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        for folder in path.absolute().parents[:2]:
+            _sync(folder)
     except sqlite3.Error as error:
         raise StateError(f"cannot open the state file {path}: {error}") from None
     return connection
+
+
+def _sync(folder: Path) -> None:
+    """Make the folder's entries durable: a new data_dir must still be there after the power was cut."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # the folder above may not be ours to read; then it is not ours to sync
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _check_version(cursor: sqlite3.Cursor, path: Path) -> None:

@@ -140,8 +140,11 @@ class SinkKeys(Table):
         le=256,
         description="Batches being sent at the same time; unset = the sink's own number.",
     )
-    max_buffer_bytes: int = Field(
-        default=16 * MIB, ge=64 * KIB, description="Bytes read and not yet settled before reading pauses."
+    max_buffer_bytes: int | None = Field(
+        default=None,
+        ge=64 * KIB,
+        description="Bytes of memory that events may hold before reading pauses, a quarter of it while the "
+        "destination takes nothing; unset = 64 MiB divided by the number of sinks, 16 MiB at least.",
     )
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts", "Stages", "make_sink", "make_stage", "rejects_pipeline", "sink_pipeline"]
 
+WHOLE_BUFFER, LEAST_BUFFER = 64 * 1024 * 1024, 16 * 1024 * 1024
+IDLE_SHARE = 4  # a destination that takes nothing gets this part of the buffer
 DRAIN_SHARE = 0.8  # of the grace period; the rest is for the last cursors and for ending
 
 
@@ -77,13 +79,16 @@ class Parts:
         notify: Callable[..., None],
         *,
         stages: Stages | None = None,
+        sinks: int = 1,
         until_idle: bool = False,
     ) -> None:
+        """`sinks` is how many run in this process, for each one's part of the memory."""
         self.settings = settings
         self.decoder = decoder
         self.stages = stages
         self.dead_letters = dead_letters
         self.notify = notify
+        self.buffer_bytes = max(LEAST_BUFFER, WHOLE_BUFFER // max(sinks, 1))
         self.until_idle = until_idle
         self.drain = DRAIN_SHARE * settings.shutdown.grace
 
@@ -133,12 +138,14 @@ def sink_pipeline(
     chain = parts.stages.of(settings.id) if parts.stages else Chain()
     inflow = SinkInflow(sink, parts.decoder, chain, router, progress, limits, settings.dedup.window)
     retry = settings.retry
+    buffer = settings.max_buffer_bytes or parts.buffer_bytes
     options = Options(
         name=settings.id,
         type=settings.type,
         plugin=plugin,
         max_in_flight=settings.in_flight(sink),
-        max_held_bytes=max(settings.max_buffer_bytes, 2 * limits.max_bytes),
+        max_held_bytes=max(buffer, 2 * limits.max_bytes),
+        max_idle_bytes=max(buffer // IDLE_SHARE, 2 * limits.max_bytes),
         backoff=Backoff(retry.min, retry.max),
         probe=Backoff(retry.probe_min, retry.probe_max),
         until_idle=parts.until_idle,
@@ -157,6 +164,7 @@ def rejects_pipeline(parts: Parts, journal: Journal) -> Pipeline:
         plugin="bridge",
         max_in_flight=1,
         max_held_bytes=1,  # it holds nothing
+        max_idle_bytes=1,
         backoff=Backoff(),
         probe=Backoff(30.0, 300.0),
         until_idle=parts.until_idle,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from bridge.reports import Counts, PipelineState
 from bridge.secrets import redact
 
-__all__ = ["Rate", "Status", "Tally"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridge.sinks import Sink
+
+__all__ = ["Rate", "Status", "Tally", "besides"]
 
 RATE_WINDOW = 5.0
 
@@ -86,3 +92,11 @@ class Status:
             self.state, self.reason = "retrying", self._trouble
         else:
             self.state, self.reason = ("running" if busy else "idle"), ""
+
+
+def besides(sink: Sink[Any, Any] | None) -> Mapping[str, int]:
+    """What a sink counts besides the outcomes of its events."""
+    try:
+        return {} if sink is None else dict(sink.tally())
+    except Exception:  # noqa: BLE001 - boundary: a pipeline goes on, whatever its sink cannot count
+        return {}

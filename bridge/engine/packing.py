@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from bridge.journals.base import Page
     from bridge.sinks import BatchLimits, ObjectSink, Pack
 
-__all__ = ["PACK_BYTES", "Packer"]
+__all__ = ["Packer"]
 
-PACK_BYTES = 256 * 1024  # of every open stream so much is held as events, four times its size
 MAX_OPEN = 64
 IDENTITY_BYTES = 128
 
@@ -125,7 +124,7 @@ class Packer:
         """Where the next run ends: at a full pack, the event limit or the page's end."""
         room = min(len(sizes) - begin, max(1, self._limits.max_events - growing.count))
         window = sizes[begin : begin + room]
-        need = PACK_BYTES - growing.loose
+        need = self._sink.pack_bytes - growing.loose
         stop = begin + room
         if sum(window) >= need:
             stop = begin + next(i for i, total in enumerate(accumulate(window)) if total >= need) + 1
@@ -143,7 +142,7 @@ class Packer:
         growing.lines += lines
         growing.count += len(events)
         self._progress.add(growing.ticket, len(events))
-        if growing.loose >= PACK_BYTES:
+        if growing.loose >= self._sink.pack_bytes:
             self._pack(growing)
 
     def _pack(self, growing: _Growing) -> None:

@@ -17,6 +17,7 @@ from bridge.engine.meter import Status, Tally
 from bridge.engine.outbox import Outbox
 from bridge.engine.senders import Landed, Senders
 from bridge.engine.settling import Options, Settler
+from bridge.engine.streams import Streams
 from bridge.errors import BridgeError
 from bridge.reports import Counts, Snapshot
 from bridge.secrets import redact
@@ -45,6 +46,7 @@ COMMIT_EVERY = 1.0
 LONGEST_SLEEP = 0.2
 SHORT_SLEEP = 0.05  # a journal that nobody wakes us for is looked at more often
 IDLE_EVERY = 1.0
+READY = 2  # batches that wait for a free sender; more would only be memory
 
 
 class Pipeline:
@@ -98,6 +100,7 @@ class Pipeline:
         self.failure: BaseException | None = None
         self.snapshot = Snapshot(options.name, options.type, "starting", "", Counts())
         self._reader = reader_of(self.wake)
+        self._streams = Streams(options.name, self._reader, inflow, self._outbox, progress, self._tally)
         self._reader.on_lost = self._lost
         self._reader.on_revoke = self._hand_over
 
@@ -177,7 +180,7 @@ class Pipeline:
 
     def _take(self, page: Page, now: float) -> None:
         harvest = self._inflow.take(page, now)
-        _let_go(page)
+        page.release()
         self._tally.add(
             read=harvest.read,
             filtered=harvest.filtered,
@@ -206,9 +209,12 @@ class Pipeline:
             self._senders.send(load)
 
     def _full(self) -> bool:
-        return (
-            self._sink is not None and self._held() >= self.options.max_held_bytes
-        ) or self._outbox.backlog > self.options.max_in_flight
+        return (self._sink is not None and self._held() >= self._allowance()) or self._outbox.backlog > READY
+
+    def _allowance(self) -> int:
+        """Bytes that may be held: a part of the buffer while the destination takes nothing."""
+        taking = self._settler.rate.value(time.monotonic()) > 0
+        return self.options.max_held_bytes if taking else self.options.max_idle_bytes
 
     def _held(self) -> int:
         return self._inflow.size + self._outbox.size
@@ -264,16 +270,7 @@ class Pipeline:
             return
 
     def _recut(self, load: Load, end: int) -> None:
-        """Another owner planned this range: give back what is not settled, and read it again."""
-        span = load.span
-        if span is None:
-            raise BridgeError("RecutError is for sinks that write objects")
-        log.info(
-            "sink %s ends the object of %s at %d, as planned before", self.options.name, span.stream, end
-        )
-        start = self._return(span.stream)
-        self._inflow.cut(span.stream, end)
-        self._reader.rewind({span.stream: span.start if start is None else start})
+        self._streams.recut(load, end)
 
     def _hand_over(self, seconds: float) -> None:
         """Streams are about to go to another process, which would repeat what is not settled."""
@@ -286,18 +283,7 @@ class Pipeline:
         hand_over(self._outbox, self._landed, settle, self._dispatch, seconds)
 
     def _lost(self, streams: Collection[str]) -> None:
-        if self.failure is None:
-            self._reader.commit(self._progress.take())  # so that the next owner repeats as little as possible
-        for stream in streams:
-            self._return(stream)
-
-    def _return(self, stream: str) -> int | None:
-        """Let go of a stream; returns where its unsettled part begins."""
-        dropped, start = self._progress.forget(stream)
-        self._tally.add(returned=dropped)
-        self._inflow.discard(stream)
-        self._outbox.drop_dead()
-        return start
+        self._streams.lost(streams, commit=self.failure is None)
 
     def _bury_doomed(self, doomed: Sequence[Doomed], stream: str) -> bool:
         if not doomed:
@@ -368,13 +354,6 @@ class Pipeline:
             self._settler.rate.value(time.monotonic()), lag.records, lag.bytes, lag.seconds,
             lag.of_retention, self._reader.missed,
         )  # fmt: skip
-
-
-def _let_go(page: Page) -> None:
-    """From now on a page only says where its records stand; each event holds its own bytes."""
-    if page.payloads:
-        page.after(0)
-        page.payloads = []
 
 
 def _sentence(error: Exception) -> str:

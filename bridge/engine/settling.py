@@ -37,6 +37,7 @@ class Options:
     plugin: str
     max_in_flight: int
     max_held_bytes: int
+    max_idle_bytes: int
     backoff: Backoff
     probe: Backoff
     until_idle: bool = False

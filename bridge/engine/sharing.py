@@ -58,7 +58,7 @@ class SharedDecoder:
             with self._change:
                 self._busy.discard(key)
                 self._change.notify_all()
-        self._publish(key, decoded, page.size)
+        self._publish(key, decoded, page.size, follower=patient)
         return decoded
 
     def _await(self, key: Key, *, patient: bool) -> Decoded | None:
@@ -77,9 +77,10 @@ class SharedDecoder:
         at, when = self._published.get(key[0], (0, 0.0))
         return at <= key[1] and time.monotonic() - when < WAIT
 
-    def _publish(self, key: Key, decoded: Decoded, size: int) -> None:
+    def _publish(self, key: Key, decoded: Decoded, size: int, *, follower: bool) -> None:
         with self._change:
-            self._published[key[0]] = (key[2], time.monotonic())
+            if not follower:  # or it would wait for itself
+                self._published[key[0]] = (key[2], time.monotonic())
             if key not in self._pages:
                 self._pages[key] = (decoded, size)
                 self._size += size

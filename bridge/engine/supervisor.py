@@ -19,6 +19,7 @@ from bridge.validation import Decoder, Level
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from bridge.deadletters import DeadLetters
     from bridge.engine.pipeline import ReaderOf
     from bridge.journals.base import Journal, Start
     from bridge.plugins import Registry
@@ -37,7 +38,7 @@ DAY_MS = 86_400_000
 def open_journal(settings: Settings, registry: Registry, state: State) -> Journal:
     """The configured journal, which knows every configured pipeline, running here or not."""
     pipelines = (REJECTS, *settings.enabled)
-    context = JournalContext(state, settings.instance, pipelines)
+    context = JournalContext(state, settings.instance, pipelines, settings.dead_letters.max_bytes)
     return registry.journal(settings.journal.type)(settings.journal.config, context)
 
 
@@ -66,22 +67,28 @@ class Supervisor(Crew):
         self._notify = notify
         stages = Stages(settings, registry)
         super().__init__(stages)
+        chosen = {name: sink for name, sink in settings.enabled.items() if only is None or name in only}
         validation = settings.validation
         decoder = SharedDecoder(
             Decoder(Level(validation.level), validation.max_event_bytes),
             self.journal.shared_bytes,
             stages.shared,
         )
-        letters = self.journal.dead_letters() or self.dead_letters
-        parts = Parts(settings, decoder, letters, notify, stages=stages, until_idle=until_idle)
+        self.letters: DeadLetters = self.journal.dead_letters() or self.dead_letters
+        parts = Parts(
+            settings,
+            decoder,
+            self.letters,
+            notify,
+            stages=stages,
+            sinks=len(chosen),
+            until_idle=until_idle,
+        )
         self.pipelines.append(rejects_pipeline(parts, self.journal))
-        for name, sink in settings.enabled.items():
-            if only is None or name in only:
-                plugin = registry.source("sink", sink.type)
-                reader_of = _reader_of(self.journal, name, sink.start)
-                self.pipelines.append(
-                    sink_pipeline(parts, make_sink(registry, sink), sink, plugin, reader_of)
-                )
+        for name, sink in chosen.items():
+            plugin = registry.source("sink", sink.type)
+            reader_of = _reader_of(self.journal, name, sink.start)
+            self.pipelines.append(sink_pipeline(parts, make_sink(registry, sink), sink, plugin, reader_of))
         self._stopped = threading.Event()
         self._janitor = threading.Thread(target=self._tidy, name="janitor", daemon=True)
 

@@ -77,6 +77,12 @@ class Page:
         """The position of record `index`."""
         return self.after(index - 1) if index else self.start
 
+    def release(self) -> None:
+        """Let go of the records' bytes; from now on the page only says where its records stand."""
+        if self.payloads:
+            self.after(0)
+            self.payloads = []
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:

@@ -48,7 +48,7 @@ CONSUMER_SIZES = {
     "queued.min.messages": "1000",
     "fetch.queue.backoff.ms": "10",
     "fetch.max.bytes": "1048576",
-    "fetch.message.max.bytes": "262144",
+    "fetch.message.max.bytes": "65536",
 }
 PRODUCER = {"acks": "all", "enable.idempotence": "true"}
 PRODUCER_SIZES = {

@@ -152,11 +152,8 @@ def first_object(records, bounds, max_events, window, cut=None):
     packer = packer_of(progress, window, max_events=max_events)
     if cut is not None:
         packer.cuts["s"] = cut
-    before, packing.PACK_BYTES = packing.PACK_BYTES, 12
-    try:
-        loads = feed(packer, pages) + packer.flush()
-    finally:
-        packing.PACK_BYTES = before
+    packer._sink.pack_bytes = 12
+    loads = feed(packer, pages) + packer.flush()
     for load in loads:
         load.settle(progress)
     assert progress.take() == {"s": 10 * len(records)}

@@ -130,3 +130,10 @@ def test_events_are_told_when_the_journal_took_them_in(decoder, make_page):
     page = make_page(0, 3)
     page.received = [7, 8, 9]
     assert [event.received for event in SharedDecoder(decoder).decode(page).events] == [7, 8, 9]
+
+
+def test_who_is_patient_does_not_wait_for_himself(decoder, make_page, monkeypatch):
+    shared = SharedDecoder(decoder)
+    shared.decode(make_page(0, 5), patient=True)
+    monkeypatch.setattr(shared._change, "wait", lambda _: pytest.fail("it waits, and nobody comes"))
+    assert len(shared.decode(make_page(50, 5), patient=True).events) == 5

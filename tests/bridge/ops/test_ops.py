@@ -144,6 +144,7 @@ def samples(*snapshots, intakes=()):
 def test_every_metric_of_the_list_is_exported_with_its_value():
     found = samples(HEALTHY)
     unknown = {"bridge_lag_bytes", "bridge_lag_seconds", "bridge_lag_retention_ratio"}
+    unknown.add("bridge_sink_events_total")  # this sink counts nothing besides
     assert {name for name, *_ in found} == {metric.name for metric in METRICS} - unknown
     assert found["bridge_events_read_total", "archive", "s3"] == 10
     assert found["bridge_events_total", "archive", "delivered", "s3"] == 7
@@ -221,3 +222,8 @@ def test_events_that_stages_made_are_counted_apart_from_those_that_were_read():
     found = samples(Snapshot("x", "y", "idle", "", Counts(read=2, derived=3, delivered=5)))
     assert found["bridge_events_derived_total", "x", "y"] == 3
     assert found["bridge_conservation_ok", "x", "y"] == 1
+
+
+def test_what_a_sink_counts_besides_is_exported_by_kind():
+    found = samples(Snapshot("search", "elasticsearch", "idle", "", Counts(), tally={"failure_store": 7}))
+    assert found["bridge_sink_events_total", "elasticsearch", "failure_store", "search"] == 7

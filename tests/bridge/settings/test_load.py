@@ -42,7 +42,7 @@ def test_the_defaults_of_a_sink_are_those_of_the_plan(load):
     sink = load(SINK).sinks["product"]
     assert sink.enabled
     assert sink.start == "earliest"
-    assert sink.max_buffer_bytes == 16 * 1024 * 1024
+    assert sink.max_buffer_bytes is None
     assert sink.dedup.window == 50_000
     assert (sink.retry.min, sink.retry.max, sink.retry.probe_min, sink.retry.probe_max) == (0.1, 60, 30, 300)
     assert (sink.rejects.max_consecutive, sink.rejects.max_ratio) == (100, 0.1)

@@ -60,7 +60,7 @@ def test_the_next_owner_begins_where_the_last_one_has_settled(
     second = open_reader(topic, group_protocol=protocol, instance=topic)
     pages = until(lambda pages: sum(len(page.payloads) for page in pages) >= 20, first, second)
     assert {page.stream for page in pages} == given_up
-    assert {page.start for page in pages} == {90}
+    assert all(min(p.start for p in pages if p.stream == stream) == 90 for stream in given_up)
     first.commit(dict.fromkeys(given_up, 95))
     until(lambda _: not first._commits.pending, first, second)
     assert set(committed(f"{topic}.x", topic).values()) == {90}
