@@ -144,7 +144,7 @@ class SinkKeys(Table):
         default=None,
         ge=64 * KIB,
         description="Bytes of memory that events may hold before reading pauses, a quarter of it while the "
-        "destination takes nothing; unset = 64 MiB divided by the number of sinks, 16 MiB at least.",
+        "destination takes nothing; unset = 48 MiB divided by the number of sinks, 12 MiB at least.",
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts", "Stages", "make_sink", "make_stage", "rejects_pipeline", "sink_pipeline"]
 
-WHOLE_BUFFER, LEAST_BUFFER = 64 * 1024 * 1024, 16 * 1024 * 1024
+WHOLE_BUFFER, LEAST_BUFFER = 48 * 1024 * 1024, 12 * 1024 * 1024
 IDLE_SHARE = 4  # a destination that takes nothing gets this part of the buffer
 DRAIN_SHARE = 0.8  # of the grace period; the rest is for the last cursors and for ending
 

@@ -86,12 +86,12 @@ class RejectsInflow:
 
     def take(self, page: Page, now: float) -> Harvest:  # noqa: ARG002 - the inflows share one shape
         """Look at one page."""
-        decoded = self._decoder.decode(page, patient=True)
+        found = self._decoder.summary(page)
         return Harvest(
-            read=decoded.count,
-            filtered=len(decoded.events) + decoded.dropped,
-            derived=decoded.derived,
-            doomed=[_refused(page, bad) for bad in decoded.invalid],
+            read=found.count,
+            filtered=found.passed,
+            derived=found.derived,
+            doomed=[_refused(page, bad) for bad in found.invalid],
             ticket=self._progress.issue(page.stream, page.start, page.end),
         )
 

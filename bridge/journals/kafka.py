@@ -74,7 +74,7 @@ class KafkaJournal(Journal):
     name: ClassVar[str] = "kafka"
     config_type: ClassVar[type[JournalConfig]] = KafkaJournalConfig
     # Groups take partitions in different orders, so neighbours are further apart than in one file.
-    shared_bytes: ClassVar[int] = 8 * 1024 * 1024
+    shared_bytes: ClassVar[int] = 4 * 1024 * 1024
     config: KafkaJournalConfig
 
     def __init__(self, config: JournalConfig, context: JournalContext) -> None:

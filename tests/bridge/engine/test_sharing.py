@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from bridge.engine import sharing
 from bridge.engine.sharing import SharedDecoder
 from bridge.validation import Decoder, Level
 
@@ -44,7 +45,8 @@ def test_a_page_is_decoded_once_for_all(decoder, make_page):
     shared = SharedDecoder(decoder)
     page = make_page(0, 5)
     assert shared.decode(page) is shared.decode(page)
-    assert shared.decode(page, patient=True) is shared.decode(page)
+    found = shared.summary(page)
+    assert (found.count, found.passed, found.invalid) == (5, 5, [])
     assert decoder.batches == 1
 
 
@@ -99,19 +101,19 @@ def test_who_adds_nothing_leaves_the_work_to_a_neighbour_who_is_coming(decoder, 
     shared = SharedDecoder(decoder)
     pages = [make_page(start, 5) for start in (0, 50, 100)]
     shared.decode(pages[0])
-    patient, found = in_thread(lambda: shared.decode(pages[1], patient=True))
+    patient, found = in_thread(lambda: shared.summary(pages[1]))
     shared.decode(pages[1])
     patient.join()
-    assert len(found[0].events) == 5
+    assert found[0].passed == 5
     assert decoder.batches <= 3
 
 
 def test_who_is_patient_decodes_alone_where_nobody_comes(decoder, make_page):
     shared = SharedDecoder(decoder)
     began = time.monotonic()
-    assert len(shared.decode(make_page(0, 5), patient=True).events) == 5
+    assert shared.summary(make_page(0, 5)).passed == 5
     shared.decode(make_page(50, 5))
-    assert len(shared.decode(make_page(0, 6), patient=True).events) == 6  # the neighbour has passed it
+    assert shared.summary(make_page(0, 6)).passed == 6  # the neighbour has passed it
     assert time.monotonic() - began < 10
     assert decoder.batches == 3
 
@@ -134,6 +136,32 @@ def test_events_are_told_when_the_journal_took_them_in(decoder, make_page):
 
 def test_who_is_patient_does_not_wait_for_himself(decoder, make_page, monkeypatch):
     shared = SharedDecoder(decoder)
-    shared.decode(make_page(0, 5), patient=True)
+    shared.summary(make_page(0, 5))
     monkeypatch.setattr(shared._change, "wait", lambda _: pytest.fail("it waits, and nobody comes"))
-    assert len(shared.decode(make_page(50, 5), patient=True).events) == 5
+    assert shared.summary(make_page(50, 5)).passed == 5
+
+
+def test_who_wants_a_summary_decodes_nothing_however_far_behind(decoder, make_page):
+    shared = SharedDecoder(decoder, max_bytes=1)
+    pages = [make_page(start, 5) for start in range(0, 5_000, 50)]
+    pages[7].payloads[2] = b"{broken"
+    for page in pages:
+        shared.decode(page)
+    found = [shared.summary(page) for page in pages]
+    assert decoder.batches == len(pages)
+    assert sum(summary.passed for summary in found) == 5 * len(pages) - 1
+    (bad,) = found[7].invalid
+    assert (bad.index, bad.raw, found[7].count) == (2, b"{broken", 5)
+
+
+def test_summaries_are_bounded_and_keep_few_bytes(decoder, make_page, monkeypatch):
+    monkeypatch.setattr(sharing, "SUMMARIES", 3)
+    shared = SharedDecoder(decoder, max_bytes=1)
+    pages = [make_page(start, 20) for start in range(0, 2_000, 200)]
+    pages[-1].payloads = [b"{broken"] * 20
+    for page in pages:
+        shared.decode(page)
+    assert list(shared._summaries) == [(page.stream, page.start, page.end) for page in pages[-4:-1]]
+    assert len(shared.summary(pages[-1]).invalid) == 20
+    assert shared.summary(pages[0]).passed == 20
+    assert decoder.batches == len(pages) + 1  # the last page was still there as a whole
