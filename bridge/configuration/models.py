@@ -144,7 +144,8 @@ class SinkKeys(Table):
         default=None,
         ge=64 * KIB,
         description="Bytes of memory that events may hold before reading pauses, a quarter of it while the "
-        "destination takes nothing; unset = 48 MiB divided by the number of sinks, 12 MiB at least.",
+        "destination takes nothing; unset = 64 MiB for one sink, 48 MiB divided by their number for "
+        "several, 12 MiB at least.",
     )
 
 

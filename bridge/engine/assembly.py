@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts", "Stages", "make_sink", "make_stage", "rejects_pipeline", "sink_pipeline"]
 
-WHOLE_BUFFER, LEAST_BUFFER = 48 * 1024 * 1024, 12 * 1024 * 1024
+MIB = 1024 * 1024
+ONE_BUFFER, SHARED_BUFFER, LEAST_BUFFER = 64 * MIB, 48 * MIB, 12 * MIB
 IDLE_SHARE = 4  # a destination that takes nothing gets this part of the buffer
 DRAIN_SHARE = 0.8  # of the grace period; the rest is for the last cursors and for ending
 
@@ -88,7 +89,7 @@ class Parts:
         self.stages = stages
         self.dead_letters = dead_letters
         self.notify = notify
-        self.buffer_bytes = max(LEAST_BUFFER, WHOLE_BUFFER // max(sinks, 1))
+        self.buffer_bytes = ONE_BUFFER if sinks == 1 else max(LEAST_BUFFER, SHARED_BUFFER // max(sinks, 1))
         self.until_idle = until_idle
         self.drain = DRAIN_SHARE * settings.shutdown.grace
 
