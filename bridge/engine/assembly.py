@@ -16,6 +16,7 @@ from bridge.engine.routing import Router
 from bridge.engine.settling import Options
 from bridge.engine.staging import Chain, Link
 from bridge.errors import BridgeError, PluginError, SetupError
+from bridge.sinks import ObjectSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ def sink_pipeline(
         plugin=plugin,
         max_in_flight=settings.in_flight(sink),
         max_held_bytes=max(buffer, 2 * limits.max_bytes),
-        max_idle_bytes=max(buffer // IDLE_SHARE, 2 * limits.max_bytes),
+        max_idle_bytes=max(_idle(sink, buffer), 2 * limits.max_bytes),
         backoff=Backoff(retry.min, retry.max),
         probe=Backoff(retry.probe_min, retry.probe_max),
         until_idle=parts.until_idle,
@@ -154,6 +155,11 @@ def sink_pipeline(
     )
     limiter = RejectLimiter(settings.rejects.max_consecutive, settings.rejects.max_ratio)
     return _wired(parts, options, inflow, progress, sink, limiter, reader_of)
+
+
+def _idle(sink: Sink[Any, Any], buffer: int) -> int:
+    """Bytes for a destination that takes nothing; one of objects is sent one rarely, and that is well."""
+    return buffer if isinstance(sink, ObjectSink) else buffer // IDLE_SHARE
 
 
 def rejects_pipeline(parts: Parts, journal: Journal) -> Pipeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -449,3 +450,13 @@ def test_a_recut_from_a_sink_without_objects_breaks_that_pipeline_only(world, ma
     pipeline.run()
     assert pipeline.snapshot.state == "failed"
     assert "RecutError" in str(pipeline.failure)
+
+
+@pytest.mark.parametrize(("kind", "share"), [(Scripted, 4), (Objects, 1)])
+def test_only_a_destination_that_should_be_taking_gets_less_memory(world, make_raw, kind, share):
+    limits = BatchSettings(max_bytes=1_000)
+    pipeline = world.pipeline(kind(), world.journal([make_raw(1)]), batch=limits, max_buffer_bytes=1_000_000)
+    assert pipeline._allowance() == 1_000_000 // share
+    pipeline._settler.rate.add(10, time.monotonic())
+    assert pipeline._allowance() == 1_000_000
+    pipeline.run()

@@ -477,7 +477,9 @@ def test_a_client_that_dawdles_is_cut_off_when_the_time_to_stop_is_over(serve, d
 
 def test_an_intake_that_never_started_can_be_closed(serve, tmp_path):
     running = serve()
-    HttpIntake(HttpIntakeSettings(enabled=True), running.journal, running.letters).close()
+    idle = HttpIntake(HttpIntakeSettings(enabled=True), running.journal, running.letters)
+    idle.close()
+    assert idle.join(0)
 
 
 def test_the_url_is_where_batches_go(serve):
