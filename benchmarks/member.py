@@ -20,6 +20,7 @@ from bridge.engine.sharing import SharedDecoder
 from bridge.engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from bridge.engine.sharing import Seat
     from bridge.journals.base import Page
     from bridge.validation import Decoded
 
@@ -48,10 +49,10 @@ class Meter:
         """Joining a group is not what is measured, and snapshots are a second old."""
         decode = SharedDecoder.decode
 
-        def first(decoder: SharedDecoder, page: Page, **how: bool) -> Decoded:
+        def first(decoder: SharedDecoder, page: Page, seat: Seat | None = None) -> Decoded:
             self._begun, self._cpu = time.time(), time.process_time()
             SharedDecoder.decode = decode
-            return decode(decoder, page, **how)
+            return decode(decoder, page, seat)
 
         SharedDecoder.decode = first
 

@@ -82,16 +82,17 @@ class RejectsInflow:
 
     def __init__(self, decoder: SharedDecoder, progress: Progress) -> None:
         self._decoder = decoder
+        self._seat = decoder.seat()
         self._progress = progress
 
     def take(self, page: Page, now: float) -> Harvest:  # noqa: ARG002 - the inflows share one shape
         """Look at one page."""
-        found = self._decoder.summary(page)
+        decoded = self._decoder.decode(page, self._seat)
         return Harvest(
-            read=found.count,
-            filtered=found.passed,
-            derived=found.derived,
-            doomed=[_refused(page, bad) for bad in found.invalid],
+            read=decoded.count,
+            filtered=len(decoded.events) + decoded.dropped,
+            derived=decoded.derived,
+            doomed=[_refused(page, bad) for bad in decoded.invalid],
             ticket=self._progress.issue(page.stream, page.start, page.end),
         )
 
@@ -125,6 +126,7 @@ class SinkInflow:
     ) -> None:
         self._sink = sink
         self._decoder = decoder
+        self._seat = decoder.seat()
         self._chain = chain
         self._router = router
         self._progress = progress
@@ -145,7 +147,7 @@ class SinkInflow:
 
     def take(self, page: Page, now: float) -> Harvest:
         """Bring one page to loads."""
-        shared = self._decoder.decode(page)
+        shared = self._decoder.decode(page, self._seat)
         decoded = self._chain.run(shared)
         harvest = Harvest(read=decoded.count, invalid=len(shared.invalid), derived=decoded.derived)
         harvest.doomed = [_refused(page, bad) for bad in decoded.invalid[len(shared.invalid) :]]

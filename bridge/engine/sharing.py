@@ -1,7 +1,10 @@
 """Decoded pages shared between the pipelines of one process, without coupling them.
 
-Pipelines that stand at the same place of the same journal decode each page once. Nobody waits
-for a slower neighbour: a pipeline that falls behind the few pages kept here decodes by itself.
+Pipelines that stand at the same place of the same journal decode each page once. One that is
+about to run ahead of its neighbours lets them take what is remembered first: that costs it
+nothing, because they would use the same processor to decode it again. It waits only for those
+that keep up: whoever stays away for longer than a moment is not waited for any more, until it
+stands where the others do again.
 """
 
 from __future__ import annotations
@@ -9,124 +12,148 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bridge.engine.staging import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
     from bridge.journals.base import Page
-    from bridge.validation import Decoded, Decoder, Invalid
+    from bridge.validation import Decoded, Decoder
 
-__all__ = ["SharedDecoder", "Summary"]
+__all__ = ["Seat", "SharedDecoder"]
 
 Key = tuple[str, int, int]
-Found = TypeVar("Found")
-WAIT = 0.2
-SUMMARIES = 4_096
-MOST_INVALID = 16  # their bytes are kept with a summary; a page with more of them is rare, or all wrong
+WAIT = 0.2  # for a neighbour that is decoding the page
+PATIENCE = 0.2  # for a neighbour that is some pages behind
+WELCOME, FIRST = 1.0, 4  # for one that has just begun, and in how many pages it gets going
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What the pipeline of invalid events needs of a page: `passed` events are none of its business."""
+@dataclass(slots=True, eq=False)
+class Seat:
+    """Where one pipeline stands in each stream; `near` while it keeps up with the others."""
 
-    count: int
-    passed: int
-    derived: int
-    invalid: Sequence[Invalid]
+    at: dict[str, int] = field(default_factory=dict)
+    near: bool = True
+    pages: int = 0
+
+    def may_come(self, stream: str, start: int) -> bool:
+        """Whether this place lies before the pipeline, as far as is known."""
+        return not self.at or self.at.get(stream, start + 1) <= start
+
+
+@dataclass(slots=True, eq=False)
+class _Remembered:
+    decoded: Decoded
+    size: int
+    takers: set[Seat]
 
 
 class SharedDecoder:
-    """Decodes pages and passes the stages, remembering the last `max_bytes` for the other pipelines.
-
-    Summaries are small, so many more of them are remembered: whoever wants no more comes along
-    far behind, and decodes nothing.
-    """
+    """Decodes pages and passes the stages, remembering the last `max_bytes` for the other pipelines."""
 
     def __init__(
-        self, decoder: Decoder, max_bytes: int = 3 * 1024 * 1024, chain: Chain | None = None
+        self,
+        decoder: Decoder,
+        max_bytes: int = 3 * 1024 * 1024,
+        chain: Chain | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decoder = decoder
         self._chain = chain or Chain()
         self._max_bytes = max_bytes
-        self._pages: OrderedDict[Key, tuple[Decoded, int]] = OrderedDict()
-        self._summaries: OrderedDict[Key, Summary] = OrderedDict()
+        self._clock = clock
+        self._pages: OrderedDict[Key, _Remembered] = OrderedDict()
         self._busy: set[Key] = set()
         self._size = 0
-        self._published: dict[str, tuple[int, float]] = {}
+        self._seats: list[Seat] = []
         self._change = threading.Condition()
 
-    def decode(self, page: Page) -> Decoded:
-        """The page's events and rejects."""
-        key = (page.stream, page.start, page.end)
+    def seat(self) -> Seat:
+        """A place for one more pipeline that reads along."""
+        seat = Seat()
         with self._change:
-            found = self._await(lambda: self._pages.get(key), lambda: key in self._busy)
-            if found is not None:
-                return found[0]
-            self._busy.add(key)
-        return self._decode(page, key, follower=False)
+            self._seats.append(seat)
+        return seat
 
-    def summary(self, page: Page) -> Summary:
-        """What became of the page's events; the work is left to a neighbour who is coming, for a moment."""
+    def decode(self, page: Page, seat: Seat | None = None) -> Decoded:
+        """The page's events and rejects. Whoever has no `seat` neither waits for others nor is waited for."""
         key = (page.stream, page.start, page.end)
         with self._change:
-            found = self._await(lambda: self._known(key), lambda: self._is_coming(key))
+            if seat is not None:
+                seat.at[page.stream] = page.start
+                seat.pages += 1
+                self._change.notify_all()
+            found = self._found(key, page.size, seat)
             if found is not None:
                 return found
             self._busy.add(key)
-        return _summed(self._decode(page, key, follower=True))
-
-    def _decode(self, page: Page, key: Key, *, follower: bool) -> Decoded:
         try:
             decoded = self._decoder.batch(page.payloads)
             _stamp(decoded, page)
             decoded = self._chain.run(decoded)
-        finally:
+        except BaseException:
             with self._change:
-                self._busy.discard(key)
-                self._change.notify_all()
-        self._publish(key, decoded, page.size, follower=follower)
+                self._done(key)
+            raise
+        with self._change:
+            self._done(key)
+            self._remember(key, decoded, page.size, seat)
         return decoded
 
-    def _await(self, look: Callable[[], Found | None], hope: Callable[[], bool]) -> Found | None:
-        """What `look` finds, as long as there is hope, and for a moment at most."""
-        ends = time.monotonic() + WAIT
-        while (found := look()) is None and hope() and (left := ends - time.monotonic()) > 0:
+    def _done(self, key: Key) -> None:
+        self._busy.discard(key)
+        self._change.notify_all()
+
+    def _found(self, key: Key, size: int, seat: Seat | None) -> Decoded | None:
+        """What a neighbour made of the page; None if this pipeline has to decode it, and may do so now."""
+        began = self._clock()
+        while (remembered := self._pages.get(key)) is None:
+            ends = began + (WAIT if key in self._busy else self._patience(size, seat))
+            left = ends - self._clock()
+            if left <= 0:
+                self._leave_behind(size, seat)
+                return None
             self._change.wait(left)
-        return found
-
-    def _known(self, key: Key) -> Summary | None:
-        if key in self._summaries:
-            return self._summaries[key]
-        return _summed(self._pages[key][0]) if key in self._pages else None
-
-    def _is_coming(self, key: Key) -> bool:
-        """Whether a neighbour is at this page, or is reading this stream and has not passed it."""
-        at, when = self._published.get(key[0], (0, 0.0))
-        return key in self._busy or (at <= key[1] and time.monotonic() - when < WAIT)
-
-    def _publish(self, key: Key, decoded: Decoded, size: int, *, follower: bool) -> None:
-        with self._change:
-            if not follower:  # or it would wait for itself
-                self._published[key[0]] = (key[2], time.monotonic())
-            if key not in self._pages:
-                self._pages[key] = (decoded, size)
-                self._size += size
-            while self._size > self._max_bytes and len(self._pages) > 1:
-                self._size -= self._pages.popitem(last=False)[1][1]
-            if len(decoded.invalid) <= MOST_INVALID:
-                self._summaries[key] = _summed(decoded)
-            while len(self._summaries) > SUMMARIES:
-                self._summaries.popitem(last=False)
+        if seat is not None:
+            seat.near = True
+            remembered.takers.add(seat)
             self._change.notify_all()
+        return remembered.decoded
 
+    def _patience(self, size: int, seat: Seat | None) -> float:
+        """Seconds to wait, from the first look, until the oldest page may be forgotten."""
+        return max(
+            (PATIENCE if one.pages > FIRST else WELCOME for one in self._behind(size, seat)), default=0.0
+        )
 
-def _summed(decoded: Decoded) -> Summary:
-    passed = len(decoded.events) + decoded.dropped
-    return Summary(decoded.count, passed, decoded.derived, decoded.invalid)
+    def _behind(self, size: int, seat: Seat | None) -> Iterator[Seat]:
+        """The neighbours that keep up and have not come to a page that `size` more bytes push out."""
+        if seat is None or not seat.near:
+            return
+        excess = self._size + size - self._max_bytes
+        for (stream, start, _), oldest in self._pages.items():
+            if excess <= 0:
+                return
+            excess -= oldest.size
+            for one in self._seats:
+                if one.near and one is not seat and one not in oldest.takers and one.may_come(stream, start):
+                    yield one
+
+    def _leave_behind(self, size: int, seat: Seat | None) -> None:
+        for one in list(self._behind(size, seat)):
+            one.near = False
+
+    def _remember(self, key: Key, decoded: Decoded, size: int, seat: Seat | None) -> None:
+        if seat is not None and not any(one.near and one.may_come(*key[:2]) for one in self._seats):
+            return
+        if key not in self._pages:
+            self._pages[key] = _Remembered(decoded, size, {seat} if seat else set())
+            self._size += size
+        while self._size > self._max_bytes and len(self._pages) > 1:
+            self._size -= self._pages.popitem(last=False)[1].size
 
 
 def _stamp(decoded: Decoded, page: Page) -> None:
