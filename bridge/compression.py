@@ -6,21 +6,27 @@ no build; the two differ in their bytes. Headers carry no time and no file name.
 
 from __future__ import annotations
 
+import io
 import zlib
 from typing import TYPE_CHECKING
 
 import zstandard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["compress", "compress_zstd"]
+__all__ = ["compress", "compress_joined", "compress_zstd"]
 
 GZIP_FORMAT = 31
 FASTEST_ZLIB_ONLY = 4  # ISA-L has levels 0 to 3
 
 
-def _isal() -> Callable[[bytes, int, int], bytes] | None:
+LARGEST_KEPT, MOST_KEPT = 8 * 1024 * 1024, 2
+
+_used: list[io.BytesIO] = []
+
+
+def _isal() -> Callable[[bytes | memoryview, int, int], bytes] | None:
     try:
         from isal import isal_zlib  # noqa: PLC0415 - there is no build of it for every platform
     except ImportError:
@@ -31,11 +37,31 @@ def _isal() -> Callable[[bytes, int, int], bytes] | None:
 _fast = _isal()
 
 
-def compress(data: bytes, level: int = 1) -> bytes:
+def compress(data: bytes | memoryview, level: int = 1) -> bytes:
     """Return `data` as one gzip member; `level` 0 … 3 uses ISA-L, 4 … 9 zlib."""
     if _fast is not None and level < FASTEST_ZLIB_ONLY:
         return _fast(data, level, GZIP_FORMAT)
     return zlib.compress(data, level, GZIP_FORMAT)
+
+
+def compress_joined(parts: Iterable[bytes], level: int = 1) -> bytes:
+    """Return what `compress` makes of the joined `parts`.
+
+    They are joined where those of the request before were: fresh memory for each large body costs
+    more than the copy (page faults).
+    """
+    try:
+        buffer = _used.pop()
+    except IndexError:
+        buffer = io.BytesIO()
+    buffer.seek(0)
+    buffer.writelines(parts)
+    with buffer.getbuffer() as memory:
+        packed = compress(memory[: buffer.tell()], level)
+        keep = len(memory) <= LARGEST_KEPT and len(_used) < MOST_KEPT
+    if keep:
+        _used.append(buffer)
+    return packed
 
 
 def compress_zstd(data: bytes, level: int = 1) -> bytes:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import email.utils
 import functools
 import logging
-import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Self, cast
 
-import httpcore
 import httpx
 
+from bridge.connections import Connections
 from bridge.egress import AddressPolicy
 from bridge.errors import SetupError, ThrottledError, TransientError
 from bridge.network import Backend, Deadline, Resolver, system_resolver
@@ -27,14 +26,14 @@ from bridge.tls import Tls, TlsConfig, TlsContexts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import httpcore
+
 __all__ = ["AddressPolicy", "Answer", "HttpClient", "Tls", "TlsConfig", "raise_for_status", "retry_after"]
 
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # at INFO they log whole URLs, tokens included
 
 LONGEST_WAIT = 3_600.0
-IDLE_SECONDS = 30.0
-MAX_IDLE = 32
 # An encoded answer could be a bomb; sinks that read bodies get what was sent, byte for byte.
 DEFAULT_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "sunbird-bridge"}
 
@@ -167,20 +166,14 @@ class HttpClient:
 
 
 class _Transport(httpx.HTTPTransport):
-    """The transport of `httpx` over our sockets.
+    """The transport of `httpx` over our connections.
 
-    Its constructor takes no network backend, so the pool is made here; `handle_request` is
-    inherited, which keeps recorders such as vcrpy working.
+    Its constructor takes none, so they are set here; `handle_request` is inherited, which keeps
+    recorders such as vcrpy working.
     """
 
     def __init__(self, backend: Backend) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # unused: the backend has its own
-            max_connections=None,  # bounded by the callers' threads, so nobody waits for a slot
-            max_keepalive_connections=MAX_IDLE,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=backend,
-        )
+        self._pool = cast("httpcore.ConnectionPool", Connections(backend))
 
 
 @functools.lru_cache(maxsize=64)

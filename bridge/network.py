@@ -3,6 +3,9 @@
 The timeouts of `httpcore` start anew with every read, so a server that sends a byte a second
 holds a request for ever. Here every wait on a socket is cut to what is left of the exchange.
 Faults are classified where they are seen: `SetupError` or `TransientError`.
+
+Every call of the system lets another thread take Python's lock, and the way back to it is long
+where a pipeline is at work. So a request leaves in one call, and nothing waits without need.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import httpcore
 
@@ -33,6 +37,9 @@ __all__ = ["Backend", "Deadline", "Resolver", "system_resolver"]
 Resolver = Callable[[str, int], Sequence[str]]
 """From a host name and a port to numeric addresses, best first; raises `socket.gaierror`."""
 
+Result = TypeVar("Result")
+
+AT_ONCE = 256 * 1024
 _NO_SUCH_HOST = {socket.EAI_NONAME, socket.EAI_NODATA}
 # Faults that OpenSSL also reports when the other side simply went away.
 _TLS_GONE = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -150,37 +157,66 @@ class _Stream(httpcore.NetworkStream):
     """One connection; every wait ends with the deadline of the thread that waits."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline, tls: TlsContexts, expires: float) -> None:
+        sock.settimeout(0.0)  # waiting is done here: a socket that does it sets itself up anew each time
         self._sock = sock
         self._deadline = deadline
         self._tls = tls
         self._expires = expires
         self._peer = _peer(sock)
         self._heard = False
+        self._unsent: list[bytes] = []
+        self._poll = select.poll()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         """Read what has come, up to `max_bytes`; b"" once the other side has closed."""
+        self._flush()
         self._heard = True
         try:
-            self._sock.settimeout(self._deadline.left())
-            return self._sock.recv(max_bytes)
-        except TimeoutError:
-            raise self._deadline.passed() from None
+            if not _has_data(self._sock):
+                self._wait(select.POLLIN)  # an answer takes its time: trying first would be in vain
+            return self._when(select.POLLIN, partial(self._sock.recv, max_bytes))
         except OSError as error:
             raise _read_fault(error) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        """Write everything."""
+        """Collect the parts of a request; the empty one, which ends it, sends them."""
+        if buffer:
+            self._unsent.append(buffer)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send everything, head and body in one packet unless that would be a large copy."""
+        if not self._unsent:
+            return
+        parts, self._unsent = self._unsent, []
         self._heard = False
-        rest = memoryview(buffer)
         try:
-            while rest:
-                self._sock.settimeout(self._deadline.left())
-                rest = rest[self._sock.send(rest) :]
-        except TimeoutError:
-            raise self._deadline.passed() from None
+            for part in [b"".join(parts)] if sum(map(len, parts)) <= AT_ONCE else parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[self._when(select.POLLOUT, partial(self._sock.send, rest)) :]
         except OSError as error:
             # httpcore then still reads: the server may have answered before it hung up
             raise httpcore.WriteError(_short(error)) from None
+
+    def _when(self, ready: int, call: Callable[[], Result]) -> Result:
+        """Do `call` at once, or as soon as the socket is `ready` for it."""
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT)
+            except BlockingIOError:
+                self._wait(ready)
+
+    def _wait(self, ready: int) -> None:
+        left = self._deadline.left()
+        self._poll.register(self._sock, ready)
+        if not self._poll.poll(None if left is None else left * 1_000):
+            raise self._deadline.passed()
 
     def start_tls(
         self,
@@ -206,12 +242,18 @@ class _Stream(httpcore.NetworkStream):
         `heard`: something was read since the last write, so an answer answers that. `peer`: who is there.
         """
         if info == "is_readable":
-            return self._deadline.clock() >= self._expires or _is_readable(self._sock)
+            return self._deadline.clock() >= self._expires or self._is_readable()
         return {"peer": self._peer, "heard": self._heard}.get(info)
 
     def close(self) -> None:
         """Close the connection."""
         self._sock.close()
+
+    def _is_readable(self) -> bool:
+        if self._sock.fileno() < 0:
+            return True
+        self._poll.register(self._sock, select.POLLIN)
+        return bool(self._poll.poll(0))
 
 
 def _in_time(task: Callable[[], Sequence[str]], deadline: Deadline) -> Sequence[str]:
@@ -242,12 +284,9 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-def _is_readable(sock: socket.socket) -> bool:
-    if sock.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def _has_data(sock: socket.socket) -> bool:
+    """Whether bytes were received and decrypted that nobody has read; the system does not know of them."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
 
 def _peer(sock: socket.socket) -> str:

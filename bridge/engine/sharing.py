@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bridge.engine.staging import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from bridge.journals.base import Page
     from bridge.validation import Decoded, Decoder
@@ -26,22 +26,35 @@ if TYPE_CHECKING:
 __all__ = ["Seat", "SharedDecoder"]
 
 Key = tuple[str, int, int]
-WAIT = 0.2  # for a neighbour that is decoding the page
-PATIENCE = 0.2  # for a neighbour that is some pages behind
+WAIT = 0.5  # for a neighbour that is decoding the page
+PATIENCE = 0.5  # for a neighbour that is some pages behind
 WELCOME, FIRST = 1.0, 4  # for one that has just begun, and in how many pages it gets going
 
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """Where one pipeline stands in each stream; `near` while it keeps up with the others."""
+    """Where one pipeline stands in each stream.
+
+    It is not waited for in the streams where it is `away`, and in none while it is `gone`: it has
+    not moved at all when the others waited for it. Whoever comes to the front is back.
+    """
 
     at: dict[str, int] = field(default_factory=dict)
-    near: bool = True
+    away: set[str] = field(default_factory=set)
+    gone: bool = False
     pages: int = 0
+
+    def come(self, stream: str, start: int, front: int) -> None:
+        """The pipeline has come to this page; the foremost one stands at `front`."""
+        self.at[stream] = start
+        self.gone = False
+        self.pages += 1
+        if start >= front:
+            self.away.discard(stream)
 
     def may_come(self, stream: str, start: int) -> bool:
         """Whether this place lies before the pipeline, as far as is known."""
-        return not self.at or self.at.get(stream, start + 1) <= start
+        return not self.gone and stream not in self.away and self.at.get(stream, start) <= start
 
 
 @dataclass(slots=True, eq=False)
@@ -83,8 +96,8 @@ class SharedDecoder:
         key = (page.stream, page.start, page.end)
         with self._change:
             if seat is not None:
-                seat.at[page.stream] = page.start
-                seat.pages += 1
+                front = max(one.at.get(page.stream, page.start) for one in self._seats)
+                seat.come(page.stream, page.start, front)
                 self._change.notify_all()
             found = self._found(key, page.size, seat)
             if found is not None:
@@ -109,51 +122,52 @@ class SharedDecoder:
 
     def _found(self, key: Key, size: int, seat: Seat | None) -> Decoded | None:
         """What a neighbour made of the page; None if this pipeline has to decode it, and may do so now."""
-        began = self._clock()
+        began, moved = self._clock(), {one: one.pages for one in self._seats}
         while (remembered := self._pages.get(key)) is None:
-            ends = began + (WAIT if key in self._busy else self._patience(size, seat))
-            left = ends - self._clock()
+            behind = [] if key in self._busy else list(self._behind(key, size, seat))
+            left = began + (WAIT if key in self._busy else _patience(behind)) - self._clock()
             if left <= 0:
-                self._leave_behind(size, seat)
+                for stream, one in behind:
+                    one.away.add(stream)
+                    one.gone = one.pages == moved[one]
                 return None
             self._change.wait(left)
         if seat is not None:
-            seat.near = True
+            seat.away.discard(key[0])
             remembered.takers.add(seat)
             self._change.notify_all()
         return remembered.decoded
 
-    def _patience(self, size: int, seat: Seat | None) -> float:
-        """Seconds to wait, from the first look, until the oldest page may be forgotten."""
-        return max(
-            (PATIENCE if one.pages > FIRST else WELCOME for one in self._behind(size, seat)), default=0.0
-        )
-
-    def _behind(self, size: int, seat: Seat | None) -> Iterator[Seat]:
-        """The neighbours that keep up and have not come to a page that `size` more bytes push out."""
-        if seat is None or not seat.near:
-            return
+    def _behind(self, key: Key, size: int, seat: Seat | None) -> Iterator[tuple[str, Seat]]:
+        """The neighbours that keep up and have not come to a page that this one would push out."""
         excess = self._size + size - self._max_bytes
+        if seat is None or excess <= 0 or not self._awaited(key, seat):
+            return
         for (stream, start, _), oldest in self._pages.items():
             if excess <= 0:
                 return
             excess -= oldest.size
             for one in self._seats:
-                if one.near and one is not seat and one not in oldest.takers and one.may_come(stream, start):
-                    yield one
+                if one is not seat and one not in oldest.takers and one.may_come(stream, start):
+                    yield stream, one
 
-    def _leave_behind(self, size: int, seat: Seat | None) -> None:
-        for one in list(self._behind(size, seat)):
-            one.near = False
+    def _awaited(self, key: Key, seat: Seat | None) -> bool:
+        """Whether anybody else may come to this page."""
+        return any(one is not seat and one.may_come(*key[:2]) for one in self._seats)
 
     def _remember(self, key: Key, decoded: Decoded, size: int, seat: Seat | None) -> None:
-        if seat is not None and not any(one.near and one.may_come(*key[:2]) for one in self._seats):
+        if seat is not None and not self._awaited(key, seat):
             return
         if key not in self._pages:
             self._pages[key] = _Remembered(decoded, size, {seat} if seat else set())
             self._size += size
         while self._size > self._max_bytes and len(self._pages) > 1:
             self._size -= self._pages.popitem(last=False)[1].size
+
+
+def _patience(behind: Sequence[tuple[str, Seat]]) -> float:
+    """Seconds to wait for these, from the first look."""
+    return max((PATIENCE if one.pages > FIRST else WELCOME for _, one in behind), default=0.0)
 
 
 def _stamp(decoded: Decoded, page: Page) -> None:

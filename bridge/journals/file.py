@@ -12,8 +12,9 @@ from pydantic import Field
 
 from bridge.errors import BridgeError
 from bridge.hookspecs import hookimpl
-from bridge.journals.base import Journal, JournalConfig, Lag, Page, Reader
+from bridge.journals.base import Journal, JournalConfig, JournalContext, Lag, Page, Reader
 from bridge.journals.cursors import Cursors
+from bridge.journals.recent import RecentPages
 from bridge.journals.sources import Source, open_source
 from bridge.paths import ConfigPath
 
@@ -48,7 +49,11 @@ class FileJournalConfig(JournalConfig):
 class FileReader(Reader):
     """One pipeline's place in the files, taken in order of their names."""
 
-    def __init__(self, config: FileJournalConfig, cursors: Cursors, start: Start) -> None:
+    def __init__(
+        self, config: FileJournalConfig, cursors: Cursors, start: Start, recent: RecentPages | None = None
+    ) -> None:
+        """`recent` holds pages that other pipelines have read."""
+        self._recent = recent or RecentPages()
         self._config = config
         self._cursors = cursors
         self._known = cursors.load()
@@ -112,12 +117,23 @@ class FileReader(Reader):
                 log.warning("%s was truncated; it is read from its start", source.path)
                 self._restart(source)
                 return None
-            return source.page(whole_lines=self._config.follow)
+            return self._shared(source) or self._read(source)
         except BridgeError as error:
             log.error("%s; the rest of this file is left for later", error)  # noqa: TRY400 - the sentence says it all
             self._failed.add(source.path)
             self._sources.pop(source.stream).close()
             return None
+
+    def _shared(self, source: Source) -> Page | None:
+        """The page as a neighbour has read it; a compressed file has no way to skip it."""
+        page = None if source.compressed else self._recent.find(source.stream, source.offset)
+        if page is not None:
+            source.seek(page.end)
+        return page
+
+    def _read(self, source: Source) -> Page | None:
+        page = source.page(whole_lines=self._config.follow)
+        return page if page is None or source.compressed else self._recent.keep(page)
 
     def _restart(self, source: Source) -> None:
         """A truncated file starts a new stream, so that what is in flight of the old one still settles."""
@@ -175,13 +191,17 @@ class FileJournal(Journal):
     config_type: ClassVar[type[JournalConfig]] = FileJournalConfig
     config: FileJournalConfig
 
+    def __init__(self, config: JournalConfig, context: JournalContext) -> None:
+        super().__init__(config, context)
+        self._recent = RecentPages()
+
     def reader(self, pipeline: str, start: Start, wake: Callable[[], None]) -> FileReader:  # noqa: ARG002 - nothing wakes
         """A reader at the pipeline's offsets."""
         if not find_files(self.config.path) and not self.config.follow:
             raise BridgeError(self._nothing_there())
         cursors = Cursors(self.context.state, pipeline)
         begun = bool(cursors.load())
-        reader = FileReader(self.config, cursors, start)
+        reader = FileReader(self.config, cursors, start, self._recent)
         if start == "latest" and not begun:
             reader.commit(reader.positions())  # a restart must not skip what comes in between
         return reader

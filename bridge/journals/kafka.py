@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bridge.journals.base import Reader, Start
     from bridge.journals.kafka_client import Clients
     from bridge.journals.kafka_cursors import CursorRow, Move, Target
+    from bridge.journals.kafka_feed import Feed
     from bridge.journals.kafka_watch import Watch
     from bridge.journals.kafka_writer import Writer
 
@@ -96,6 +97,7 @@ class KafkaJournal(Journal):
             self._preparation(pipeline, start),
             self._watch(),
             clients.patience,
+            feed=self._feed(),
         )
         return reader
 
@@ -193,6 +195,10 @@ class KafkaJournal(Journal):
     def _watch(self) -> Watch:
         clients = self._clients()
         return self._once("watch", lambda: _part("journals.kafka_watch").Watch(clients.admin))  # type: ignore[no-any-return]
+
+    def _feed(self) -> Feed:
+        clients = self._clients()
+        return self._once("feed", lambda: _part("journals.kafka_feed").Feed(clients.feed))  # type: ignore[no-any-return]
 
     def _writer(self) -> Writer:
         clients = self._clients()

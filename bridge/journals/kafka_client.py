@@ -17,7 +17,7 @@ from bridge.journals import kafka_codes as codes
 from bridge.secrets import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from bridge.journals.kafka_config import KafkaJournalConfig, KafkaSecurity
 
@@ -49,6 +49,14 @@ CONSUMER_SIZES = {
     "fetch.queue.backoff.ms": "10",
     "fetch.max.bytes": "1048576",
     "fetch.message.max.bytes": "65536",
+}
+# One for the whole process, and what it fetches is shared.
+FEED_SIZES = {
+    **CONSUMER_SIZES,
+    "queued.max.messages.kbytes": "4096",
+    "queued.min.messages": "4000",
+    "fetch.max.bytes": "4194304",
+    "fetch.message.max.bytes": "262144",
 }
 PRODUCER = {"acks": "all", "enable.idempotence": "true"}
 PRODUCER_SIZES = {
@@ -199,8 +207,14 @@ class Clients:
         """A consumer for looking at single records, that commits nothing."""
         return self._outsider(f"{self._instance}.probe")
 
-    def _outsider(self, group: str) -> Consumer:
-        settings = {**CONSUMER_SIZES, **self._common("probe", PRODUCER_ONLY), **CONSUMER}
+    def feed(self) -> Consumer:
+        """A consumer that fetches for every pipeline, and commits nothing. Its troubles are theirs too."""
+        return self._outsider(f"{self._instance}.feed", FEED_SIZES, "feed", error_cb=lambda _: None)
+
+    def _outsider(
+        self, group: str, sizes: Mapping[str, str] = CONSUMER_SIZES, name: str = "probe", **more: Any
+    ) -> Consumer:
+        settings = {**sizes, **self._common(name, PRODUCER_ONLY), **CONSUMER, **more}
         made: Consumer = self._made(Consumer, {**settings, "group.id": group})
         return made
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
     from bridge.journals.kafka_commits import Key
+    from bridge.journals.kafka_feed import Feed
+    from bridge.journals.kafka_places import Place
     from bridge.journals.kafka_watch import Watch
 
 __all__ = ["Member"]
@@ -50,17 +52,20 @@ class Member(Reader):
         watch: Watch,
         patience: float,
         clock: Callable[[], float],
+        feed: Feed | None,
     ) -> None:
         """`connect(error_cb=…, on_commit=…)` makes a consumer; `prepare` gives a new group its start.
 
         `watch` knows what partitions hold;
-        `patience` is how many seconds of silence the group takes before it gives a member up.
+        `patience` is how many seconds of silence the group takes before it gives a member up;
+        the `feed`, if any, fetches for all pipelines of the process.
         """
         self._name = name
         self._topics = list(topics)
         self._make = connect
         self._prepare = prepare
         self._clock = clock
+        self._feed = feed
         self._troubles = Troubles(name, clock)
         self._watch = watch
         self._places = Places(name, watch)
@@ -147,8 +152,10 @@ class Member(Reader):
             return
         placed = self._places.assign(consumer, partitions, self._commits)
         consumer.incremental_assign(placed)
-        # A partition that was paused when it went may come back paused.
-        (consumer.pause if self._paused else consumer.resume)(placed)
+        consumer.pause(placed)
+        self._join()
+        if not self._paused:  # one that was paused when it went may have come back paused
+            consumer.resume(self._places.partitions())
         log.info("%s: reads %d partitions, %d of them new", self._name, len(self._places), len(placed))
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -184,10 +191,30 @@ class Member(Reader):
     def _forget(self, keys: Collection[Key]) -> None:
         self._revoked.update(keys)
         self._commits.drop(keys)
+        if self._feed is not None:
+            self._feed.leave(self, keys)
         for key in keys:
             place = self._places.pop(key)
             if place is not None:
                 self._pager.drop(place.stream)
+
+    def _join(self) -> None:
+        """Have what can be had from the feed fetched there."""
+        if self._feed is None:
+            return
+        joined = [key for key, place in self._places.items() if not place.fed and self._follow(key, place)]
+        if joined and self._consumer is not None:
+            self._consumer.pause([TopicPartition(*key) for key in joined])
+
+    def _follow(self, key: Key, place: Place) -> bool:
+        """Whether a partition is fed from now on; what was fetched of a page that is not full is let go."""
+        start = self._pager.start(place.stream)
+        at = place.position if start is None else start
+        if self._feed is None or at is None or not self._feed.follow(self, key, at):
+            return False
+        self._pager.cut(place.stream)
+        place.position, place.end, place.fed = at, None, True
+        return True
 
     def _begin_anew(self) -> None:
         silence = f"after {self._silence():.0f} s of silence"

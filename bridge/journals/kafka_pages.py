@@ -105,10 +105,19 @@ class Pager:
         """The next page."""
         return self._ready.popleft() if self._ready else None
 
-    def drop(self, stream: str) -> None:
-        """Forget a stream that is read again, by us or by another process."""
+    def start(self, stream: str) -> int | None:
+        """Where the page of a stream that is not full yet begins; None if there is none."""
+        growing = self._growing.get(stream)
+        return None if growing is None else growing.start
+
+    def cut(self, stream: str) -> None:
+        """Forget the page of a stream that is not full yet."""
         growing = self._growing.pop(stream, None)
         self._loose -= growing.size if growing else 0
+
+    def drop(self, stream: str) -> None:
+        """Forget a stream that is read again, by us or by another process."""
+        self.cut(stream)
         self._ready = deque(page for page in self._ready if page.stream != stream)
 
     def _close(self, stream: str) -> None:

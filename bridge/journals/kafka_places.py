@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from bridge.journals.kafka_commits import Commits, Key
+    from bridge.journals.kafka_feed import Feed
     from bridge.journals.kafka_pages import Run
     from bridge.journals.kafka_watch import Watch
 
@@ -57,12 +58,14 @@ class Place:
 
     `position` is the next offset to read, None until the first record tells; `end` the end of
     the partition once everything before it was read; `stamp` the time of the last record (ms).
+    One that is `fed` is fetched together with the other pipelines of the process.
     """
 
     stream: str
     position: int | None = None
     end: int | None = None
     stamp: int | None = None
+    fed: bool = False
 
 
 class Places:
@@ -103,8 +106,16 @@ class Places:
         return self._places.items()
 
     def partitions(self) -> list[TopicPartition]:
-        """The partitions that are ours, as the client names them."""
-        return [TopicPartition(*key) for key in self._places]
+        """The partitions that are ours and that we fetch, as the client names them."""
+        return [TopicPartition(*key) for key, place in self._places.items() if not place.fed]
+
+    def fed(self) -> dict[Key, int]:
+        """The partitions that are fetched together with others, and the next offset to read of each."""
+        return {key: place.position or 0 for key, place in self._places.items() if place.fed}
+
+    def key(self, stream: str) -> Key:
+        """The partition that is ours under this name."""
+        return self._streams[stream]
 
     def keyed(self, cursors: Mapping[str, int]) -> dict[Key, int]:
         """Cursors by partition instead of stream; without those of partitions that are not ours."""
@@ -156,7 +167,7 @@ class Places:
             self._name, place.stream, high, place.position, low,
         )  # fmt: skip
 
-    def lag(self, consumer: Consumer, now_ms: float) -> Lag:
+    def lag(self, consumer: Consumer, now_ms: float, feed: Feed | None = None) -> Lag:
         """Records behind the ends of the partitions, and the age of the place that is furthest behind."""
         records, worst = 0, 0.0
         ages: list[float] = []
@@ -164,9 +175,8 @@ class Places:
         for key, place in self._places.items():
             if place.position is None:
                 continue
-            high = max(
-                consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1], self._watch.high(key)
-            )
+            told = consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1]
+            high = max(told, self._watch.high(key), feed.high(key) if feed is not None else -1)
             behind = 0 if place.end is not None and high <= place.end else max(0, high - place.position)
             records += behind
             known = known or high >= 0

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from bridge.journals.base import Page
     from bridge.journals.kafka_commits import Key
+    from bridge.journals.kafka_feed import Feed
+    from bridge.journals.kafka_places import Place
     from bridge.journals.kafka_watch import Watch
 
 __all__ = ["KafkaReader"]
@@ -50,9 +52,10 @@ class KafkaReader(Member):
         watch: Watch,
         patience: float = 45.0,
         clock: Callable[[], float] = time.monotonic,
+        feed: Feed | None = None,
     ) -> None:
         """As `Member`."""
-        super().__init__(name, topics, connect, prepare, watch, patience, clock)
+        super().__init__(name, topics, connect, prepare, watch, patience, clock, feed)
         self._full_since: float | None = None
         self._lag, self._lag_at = Lag(), -LAG_EVERY
 
@@ -68,11 +71,7 @@ class KafkaReader(Member):
             time.sleep(timeout)
             return None
         self._resume(consumer)
-        page = self._pager.take()
-        if page is None:
-            self._fetch(timeout)
-            page = self._pager.take()
-        return page
+        return self._pager.take() or self._next(timeout)
 
     def idle(self) -> None:
         """Keep the membership, and serve the group, without reading."""
@@ -105,7 +104,7 @@ class KafkaReader(Member):
 
     def at_end(self) -> bool:
         """Whether every record of the partitions that are ours, up to this moment, has been read."""
-        ends = {key: place.end for key, place in self._places.items()}
+        ends = {key: self._end(key, place) for key, place in self._places.items()}
         if not self._places.assigned or not self._pager.empty or None in ends.values():
             return False
         try:
@@ -121,7 +120,7 @@ class KafkaReader(Member):
         if now - self._lag_at >= LAG_EVERY and self._consumer is not None:
             self._lag_at = now
             self._watch.tick(self._name, self._places.keys())
-            self._lag = self._places.lag(self._consumer, time.time() * 1000)
+            self._lag = self._places.lag(self._consumer, time.time() * 1000, self._feed)
         return self._lag
 
     def close(self) -> None:
@@ -138,12 +137,48 @@ class KafkaReader(Member):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._part_with(consumer)
+        if self._feed is not None:
+            self._feed.leave(self, self._places.keys())
+            self._feed.close()
 
     def _resume(self, consumer: Consumer) -> None:
         self._full_since = None
         if self._paused:
             self._paused = False
             consumer.resume(self._places.partitions())
+
+    def _next(self, timeout: float) -> Page | None:
+        """What we fetched ourselves, or what was fetched for everybody."""
+        if self._feed is None or not self._places.fed():
+            self._fetch(timeout)
+            self._join()
+            return self._pager.take()
+        self._fetch(0.0)  # serves the group as well
+        self._join()
+        page = self._pager.take()
+        return self._fed(self._feed, timeout) if page is None else page
+
+    def _fed(self, feed: Feed, timeout: float) -> Page | None:
+        """The next page of the feed; partitions that it has left behind are ours to fetch from now on."""
+        page, lost = feed.take(self, self._places.fed(), timeout)
+        feed.leave(self, lost)
+        for key in lost:
+            self._places[key].fed = False
+            self._seek(key, self._places[key].position or 0)
+        if lost and self._consumer is not None and not self._paused:
+            self._consumer.resume([TopicPartition(*key) for key in lost])
+        if page is not None:
+            place = self._places[self._places.key(page.stream)]
+            place.position, place.end = page.end, None
+            place.stamp = page.received[-1] if page.received else place.stamp
+            self._troubles.over()
+        return page
+
+    def _end(self, key: Key, place: Place) -> int | None:
+        """The end of a partition, if everything before it was read."""
+        if not place.fed or self._feed is None:
+            return place.end
+        return self._feed.end(key, place.position or 0)
 
     def _fetch(self, timeout: float) -> None:
         """Take what was fetched ahead until a page is full; wait for something if there is nothing."""
@@ -172,7 +207,7 @@ class KafkaReader(Member):
         """Put records into the pages of their partitions, unless those went to another member meanwhile."""
         for key, run in group_by_partition(messages):
             place = self._places.get(key)
-            if place is None:
+            if place is None or place.fed:
                 continue
             if key in self._revoked and place.position is not None:
                 self._seek(key, place.position)  # it went and came back: some may be of the first time
@@ -222,6 +257,8 @@ class KafkaReader(Member):
         place, tp = self._places[key], TopicPartition(*key, offset)
         self._pager.drop(place.stream)
         place.position, place.end = offset, None
+        if place.fed:
+            return  # where the feed has no such place, it says so
         if self._consumer is None:
             return
         try:

@@ -11,6 +11,7 @@ from pydantic import Field
 from bridge.hookspecs import hookimpl
 from bridge.journals.base import Journal, JournalConfig, JournalContext, JournalFullError, Lag, Page, Reader
 from bridge.journals.cursors import Cursors
+from bridge.journals.recent import RecentPages
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,13 +55,22 @@ class SqliteJournalConfig(JournalConfig):
 class SqliteReader(Reader):
     """One pipeline's place in the log."""
 
-    def __init__(self, state: State, cursors: Cursors, position: int) -> None:
+    def __init__(self, state: State, cursors: Cursors, position: int, recent: RecentPages) -> None:
+        self._recent = recent
         self._state = state
         self._cursors = cursors
         self._position = position
 
     def read(self, timeout: float) -> Page | None:  # noqa: ARG002 - the pipeline is woken by `append`
         """The events up to the next multiple of the page size, so that pipelines cut alike."""
+        page = self._recent.find(STREAM, self._position)
+        if page is None:
+            page = self._look()
+        if page is not None:
+            self._position = page.end
+        return page
+
+    def _look(self) -> Page | None:
         begin = self._position
         ceiling = (begin // PAGE_EVENTS + 1) * PAGE_EVENTS
         # one look for both: an append between two looks would make the events it added seem trimmed
@@ -68,15 +78,9 @@ class SqliteReader(Reader):
         if not rows:
             return self._skip_trimmed(begin, min(ceiling, end))
         seqs, received, bodies = zip(*rows, strict=True)
-        self._position = seqs[-1] + 1
-        return Page(
-            STREAM,
-            begin,
-            self._position,
-            list(bodies),
-            sum(map(len, bodies)),
-            [seq + 1 for seq in seqs],
-            received,
+        afters = [seq + 1 for seq in seqs]
+        return self._recent.keep(
+            Page(STREAM, begin, afters[-1], list(bodies), sum(map(len, bodies)), afters, received)
         )
 
     def commit(self, cursors: Mapping[str, int]) -> None:
@@ -105,7 +109,6 @@ class SqliteReader(Reader):
         """Step over a hole that trimming left, if there is one."""
         if end <= begin:
             return None
-        self._position = end
         return Page(STREAM, begin, end, [], 0, [], [])
 
 
@@ -119,6 +122,7 @@ class SqliteJournal(Journal):
     def __init__(self, config: JournalConfig, context: JournalContext) -> None:
         super().__init__(config, context)
         self._state = context.state
+        self._recent = RecentPages()
         self._wakers: list[Callable[[], None]] = []
         self._size_lock = threading.Lock()
         self._size = self._state.read(_stored_bytes)
@@ -133,7 +137,7 @@ class SqliteJournal(Journal):
             cursors.commit({STREAM: position})
             cursors.flush()
         self._wakers.append(wake)
-        return SqliteReader(self._state, cursors, position)
+        return SqliteReader(self._state, cursors, position, self._recent)
 
     def places(self, start: Start) -> dict[str, tuple[int, str]]:
         """The first event that is still held, or the end."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from contextlib import suppress
 from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
-from types import NoneType
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,12 +38,10 @@ MAX_TEXT = 1_024
 """The `ignore_above` of the templates."""
 MAX_ID = 512
 MAX_CACHED = 4_096
-CLOCKS = {int, float, NoneType}
 LAST_DAY = 2_932_896
 """9999-12-31, the last day a record time can lie in."""
 GAP = b"\0\0"
-ID_LETTERS = 22
-ID_STRIDE = 24
+ID_AND_GAP = "22s2x"
 
 _top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.encode  # compact, and never with a newline inside
@@ -66,9 +66,9 @@ class DocumentMap:
 
     def many(self, events: Sequence[Event]) -> list[bytes]:
         """Map events, column by column, in order."""
-        columns = zip(self._actions(events), self._ids(events), map(self._source, events), strict=True)
-        join = b"".join  # four times as fast as formatting
-        return [join((head, name, b'"}}\n', source, b"\n")) for head, name, source in columns]
+        sources = map(self._source, events)
+        columns = zip(self._actions(events), self._ids(events), repeat(b'"}}\n'), sources, repeat(b"\n"))
+        return list(map(b"".join, columns))  # four times as fast as formatting
 
     def _actions(self, events: Sequence[Event]) -> Iterable[bytes]:
         heads = self._heads
@@ -127,29 +127,31 @@ def record_days(events: Sequence[Event]) -> list[int]:
     A record time is the device's time or the server's. Where both lie in the day that is usual
     in these events, there is nothing to work out.
     """
-    servers: list[Any] = [
-        event.syncts if event.syncts is not None else event.timestamp or event.received for event in events
-    ]
     usual = events[len(events) // 2].record_time() // DAY if events else 0
-    if not CLOCKS.issuperset(map(type, servers)) or not 0 < usual <= LAST_DAY:
-        return [event.record_time() // DAY for event in events]
-    begin, end = usual * DAY, usual * DAY + DAY
-    return [
-        usual
-        if begin <= event.ets < end and (server is None or begin <= server < end)
-        else event.record_time() // DAY
-        for event, server in zip(events, servers, strict=True)
-    ]
+    if 0 < usual <= LAST_DAY:
+        begin, end = usual * DAY, usual * DAY + DAY
+        with suppress(TypeError):  # a server may write its time as text
+            return [
+                usual
+                if begin <= event.ets < end
+                and (
+                    (server := event.syncts or event.timestamp or event.received) is None
+                    or begin <= server < end
+                )
+                else event.record_time() // DAY
+                for event in events
+            ]
+    return [event.record_time() // DAY for event in events]
 
 
 def identity_ids(events: Sequence[Event]) -> list[bytes]:
     """Write each event's identity in URL-safe base64, which both products store as 16 bytes.
 
-    Two zero bytes after each identity make the groups of base64 end where an identity ends,
-    so one call encodes all of them.
+    Two bytes between them (two `=` after the last) make the groups of base64 end where an identity
+    ends, so one call encodes all of them, and one cuts them apart.
     """
-    text = base64.urlsafe_b64encode(GAP.join(identities(events)) + GAP)
-    return [text[at : at + ID_LETTERS] for at in range(0, len(events) * ID_STRIDE, ID_STRIDE)]
+    text = base64.urlsafe_b64encode(GAP.join(identities(events)))
+    return list(unpack(ID_AND_GAP * len(events), text))
 
 
 def mid_ids(events: Sequence[Event]) -> list[bytes]:

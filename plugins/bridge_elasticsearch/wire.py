@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from bridge.compression import compress
+from bridge.compression import compress_joined
 from bridge.errors import RejectedError, SetupError, TransientError
 from bridge.http import raise_for_status
 from bridge.sinks import DELIVERED
@@ -60,10 +60,9 @@ def bulk_path(pipeline: str | None) -> str:
 
 def frame(payloads: Sequence[bytes], compression: Literal["gzip", "none"]) -> tuple[bytes, dict[str, str]]:
     """Join payloads into the body of a request and say with which headers it goes."""
-    body = b"".join(payloads)
     if compression == "none":
-        return body, dict(HEADERS)
-    return compress(body), {**HEADERS, "content-encoding": "gzip"}
+        return b"".join(payloads), dict(HEADERS)
+    return compress_joined(payloads), {**HEADERS, "content-encoding": "gzip"}
 
 
 def read(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bridge.errors import RejectedError, SetupError, ThrottledError, TransientError
+from bridge.events import identities
 from bridge.http import raise_for_status
 from bridge.secrets import redact
 from bridge.sinks import DELIVERED, DUPLICATE
@@ -58,7 +59,7 @@ def messages(kind: str, batch: Batch[bytes], cloudevents: CloudEvents) -> Iterat
     """Turn a batch into one message, or one a payload; the same batch gives the same messages."""
     content = {"content-type": CONTENT_TYPES.get(kind, JSON)}
     if kind in ARRAYS:
-        ident = message_id("bat", batch.sink, (event.identity for event in batch.events))
+        ident = message_id("bat", batch.sink, identities(batch.events))
         yield Message(ident, _array(batch.payloads), content)
         return
     for event, payload in zip(batch.events, batch.payloads, strict=True):

@@ -152,26 +152,29 @@ def test_who_stays_away_is_waited_for_once(decoder, pages):
     waited.clear()
     take(shared, leader, *pages[6:])
     assert waited == [sharing.PATIENCE]
-    assert not other.near
+    assert other.gone
 
 
 def test_who_has_just_begun_is_given_more_time(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
     take(shared, leader, *pages)
     assert waited == [sharing.WELCOME]
-    assert not other.near
+    assert other.gone
 
 
-def test_who_was_left_behind_decodes_alone_and_is_welcome_again(decoder, pages):
+def test_who_was_left_behind_decodes_alone_and_is_back_once_he_has_caught_up(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
+    take(shared, other, pages[0])
     take(shared, leader, *pages[:10])
-    assert waited == [sharing.WELCOME]
-    take(shared, other, *pages[:8])
-    assert decoder.batches == 18
+    assert (waited, other.gone, other.away) == ([sharing.WELCOME], True, {"s"})
+    batches = decoder.batches
+    take(shared, other, *pages[3:10])
+    assert decoder.batches == batches + 7
     assert waited == [sharing.WELCOME], "whoever is behind waits for nobody"
-    take(shared, other, *pages[8:10])
-    assert decoder.batches == 18
-    assert other.near
+    assert not other.away
+    take(shared, leader, *pages[10:12])
+    take(shared, other, *pages[10:12])
+    assert decoder.batches == batches + 9
 
 
 def test_what_one_behind_decodes_pushes_nothing_out(decoder, pages):
@@ -182,12 +185,21 @@ def test_what_one_behind_decodes_pushes_nothing_out(decoder, pages):
     assert list(shared._pages) == before
 
 
-def test_who_reads_other_streams_is_not_waited_for(decoder, pages, make_page):
+def test_who_reads_other_streams_is_waited_for_once(decoder, pages, make_page):
     shared, (leader, other), waited = together(decoder, 2)
-    take(shared, other, make_page(0, 5, stream="elsewhere"))
+    elsewhere = [make_page(start, 5, stream="elsewhere") for start in range(0, 1_000, 50)]
+    take(shared, other, *elsewhere[:10])
+    waited.clear()
+
+    def wait(seconds):
+        waited.append(seconds)
+        other.come("elsewhere", 10_000, 20_000)  # it moves, but not here
+
+    shared._change.wait = wait
+    leader.at["elsewhere"] = 10_000
     take(shared, leader, *pages)
-    assert waited == []
-    assert other.near
+    assert waited == [sharing.PATIENCE]
+    assert (other.away, other.gone) == ({"s"}, False)
 
 
 def test_who_is_ahead_is_not_waited_for(decoder, pages):

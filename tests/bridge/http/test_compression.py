@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
@@ -29,6 +30,29 @@ def test_zstd_is_read_back(data, level):
 def test_the_same_input_gives_the_same_bytes():
     assert compression.compress(LINES) == compression.compress(bytes(LINES))
     assert compression.compress_zstd(LINES) == compression.compress_zstd(bytes(LINES))
+
+
+@given(st.lists(st.binary(max_size=2_000), max_size=20), st.integers(0, 9))
+def test_parts_are_compressed_as_if_they_were_joined(parts, level):
+    assert compression.compress_joined(parts, level) == compression.compress(b"".join(parts), level)
+
+
+def test_parts_may_come_from_an_iterator_and_are_all_of_the_body():
+    assert gzip.decompress(compression.compress_joined(iter([LINES, b"tail"]))) == LINES + b"tail"
+    assert gzip.decompress(compression.compress_joined([b"short"])) == b"short"
+
+
+def test_parts_of_many_threads_do_not_mix():
+    bodies = [[bytes([65 + n]) * 100_000, LINES] for n in range(8)] * 10
+    with ThreadPoolExecutor(8) as threads:
+        packed = list(threads.map(compression.compress_joined, bodies))
+    assert packed == [compression.compress(b"".join(body)) for body in bodies]
+
+
+def test_the_memory_of_a_huge_body_is_not_kept():
+    compression.compress_joined([bytes(compression.LARGEST_KEPT)] * 2)
+    assert all(len(one.getbuffer()) <= compression.LARGEST_KEPT for one in compression._used)
+    assert len(compression._used) <= compression.MOST_KEPT
 
 
 def test_a_gzip_header_tells_neither_time_nor_name():
