@@ -17,7 +17,7 @@ from bridge.schemas import ArrayOf, Number, Record, Rule, Text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OfficialEvent", "RoutedEvent", "edata_decoder", "type_of"]
+__all__ = ["OfficialContext", "OfficialEvent", "RoutedEvent", "edata_decoder", "type_of"]
 
 NonBlank = Annotated[str, Meta(min_length=1)]
 
@@ -31,30 +31,33 @@ class _Producer(Producer, frozen=True, gc=False):
     id: str
 
 
-class _Context(Context, frozen=True, gc=False, kw_only=True):
+class OfficialContext(Context, frozen=True, gc=False, kw_only=True):
+    """The context as the official schemas want it."""
+
     channel: NonBlank
     pdata: _Producer
     env: str
 
 
 class RoutedEvent(Event, kw_only=True, gc=False, eq=False):
-    """The head of an event as level `envelope` wants it."""
+    """The head of an event as level `envelope` wants it; its context is still text."""
 
     eid: NonBlank
     mid: NonBlank
+    context: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]  # until it is recalled, or decoded
     received: None = None  # a key of that name can be nothing but null
     digest: None = None
 
 
 class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
-    """The head of an event as the official schemas want it."""
+    """The head of an event as the official schemas want it; its context is still text."""
 
     eid: NonBlank
     ets: float
     ver: Literal["3.0", "3.1"]
     mid: NonBlank
     actor: _Actor
-    context: _Context
+    context: msgspec.Raw  # type: ignore[assignment]  # as above
     edata_text: msgspec.Raw
     received: None = None
     digest: None = None

@@ -14,7 +14,7 @@ from bridge import schemas, typed, verdicts
 from bridge.errors import EventError
 from bridge.framing import split
 from bridge.jsontext import MAX_DEPTH, REFUSED, WHITESPACE, one_line, parse, require_sound
-from bridge.model import Event
+from bridge.model import Context, Event
 
 __all__ = ["Decoded", "Decoder", "Invalid", "Level"]
 
@@ -77,6 +77,7 @@ _RULES = {
     Level.ENVELOPE: (schemas.ROUTING, None),
 }
 _NEWLINE, _RETURN = b"\n\r"
+_NO_CONTEXT: Any = msgspec.Raw(b"")
 
 
 class Decoder:
@@ -91,10 +92,12 @@ class Decoder:
         self._small = min(max_event_bytes, 2 * MAX_DEPTH)
         self._extended = level != Level.STRICT
         self._rules, self._edata_rules = _RULES[Level(level)]
-        head = typed.RoutedEvent if self._edata_rules is None else typed.OfficialEvent
+        routed = self._edata_rules is None
+        head = typed.RoutedEvent if routed else typed.OfficialEvent
         self._head = msgspec.json.Decoder(head).decode
+        self._contexts = _Memory(Context if routed else typed.OfficialContext)
         self._edata = _edata_decoders(Level(level))
-        self._other_edata = typed.edata_decoder(schemas.OBJECT) if self._extended else _refuse
+        self._other_edata = _other(Level(level))
 
     def event(self, raw: bytes) -> Event:
         """Decode one event; raises EventError with code, JSON path and reason."""
@@ -116,10 +119,7 @@ class Decoder:
     def _read(self, payloads: Sequence[bytes]) -> tuple[list[Event], set[int]]:
         """The typed reading of each payload, and the indices of those that it cannot vouch for."""
         events, doubtful = self._read_heads(payloads)
-        if self._edata:
-            doubtful.update(self._refused_edata(events))
-        for event, raw in zip(events, payloads, strict=True):
-            event.raw = raw
+        doubtful.update(self._refused_parts(events, payloads))
         for index in self._odd(payloads) - doubtful:
             try:
                 events[index].raw = self._sound(payloads[index])
@@ -137,14 +137,20 @@ class Decoder:
                 events.extend(heads)
             except REFUSED:
                 refused.add(len(events))
-                events.append(Event(eid="", ets=0.0, mid=""))
+                events.append(Event(eid="", ets=0.0, mid="", context=_NO_CONTEXT))
             else:
                 return events, refused
 
-    def _refused_edata(self, events: list[Event]) -> list[int]:
+    def _refused_parts(self, events: list[Event], payloads: Sequence[bytes]) -> list[int]:
+        """Give each event its bytes and its context; indices of those whose context or `edata` is refused."""
+        recent, recall = self._contexts.recent, self._contexts.recall
         decoder_of, other, refused = self._edata.get, self._other_edata, []
-        for index, event in enumerate(events):
+        for index, (event, raw) in enumerate(zip(events, payloads, strict=True)):
+            event.raw = raw
+            context: Any = event.context
+            text = bytes(context)
             try:
+                event.context = recent.get(text) or recall(text)
                 decoder_of(event.eid, other)(event.edata_text)
             except REFUSED:
                 refused.append(index)
@@ -194,6 +200,30 @@ class Decoder:
         return decoded.events, decoded.invalid
 
 
+class _Memory:
+    """Contexts that came lately, by their text: events of one session have the same one.
+
+    Equal texts share one value, which is frozen. Between `SIZE` and twice as many are remembered.
+    """
+
+    SIZE, LONGEST = 256, 2_048
+
+    def __init__(self, kind: type[Context]) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+        self.recent: dict[bytes, Context] = {}
+        self._older: dict[bytes, Context] = {}
+
+    def recall(self, text: bytes) -> Context:
+        """The context of a text that is not among the `recent` ones; raises one of REFUSED."""
+        found = self._older.get(text) or self._decode(text)
+        if len(text) <= self.LONGEST:
+            self.recent[text] = found
+        if len(self.recent) >= self.SIZE:
+            self._older = dict(self.recent)
+            self.recent.clear()
+        return found
+
+
 @cache
 def _edata_decoders(level: Level) -> dict[str, Callable[[bytes | msgspec.Raw], Any]]:
     rules = _RULES[level][1] or {}
@@ -228,8 +258,23 @@ def _merge(payloads: Sequence[bytes], events: list[Event], doubtful: list[int], 
     return merged
 
 
+def _other(level: Level) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What checks the edata of an eid that has no rule."""
+    match level:
+        case Level.STRICT:
+            return _refuse
+        case Level.LENIENT:
+            return typed.edata_decoder(schemas.OBJECT)
+        case Level.ENVELOPE:
+            return _accept
+
+
 def _refuse(_: bytes | msgspec.Raw) -> Any:
     raise msgspec.ValidationError
+
+
+def _accept(_: bytes | msgspec.Raw) -> Any:
+    return None
 
 
 class _Names(msgspec.Struct, gc=False):
