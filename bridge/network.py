@@ -1,11 +1,8 @@
-"""Sockets for `httpcore` that keep one absolute deadline and only go where they may.
+"""Sockets for HTTP that keep one absolute deadline and only go where they may.
 
-The timeouts of `httpcore` start anew with every read, so a server that sends a byte a second
+Timeouts of sockets start anew with every read, so a server that sends a byte a second
 holds a request for ever. Here every wait on a socket is cut to what is left of the exchange.
 Faults are classified where they are seen: `SetupError` or `TransientError`.
-
-Every call of the system lets another thread take Python's lock, and the way back to it is long
-where a pipeline is at work. So a request leaves in one call, and nothing waits without need.
 """
 
 from __future__ import annotations
@@ -39,7 +36,6 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 Result = TypeVar("Result")
 
-AT_ONCE = 256 * 1024
 _NO_SUCH_HOST = {socket.EAI_NONAME, socket.EAI_NODATA}
 # Faults that OpenSSL also reports when the other side simply went away.
 _TLS_GONE = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -164,12 +160,10 @@ class _Stream(httpcore.NetworkStream):
         self._expires = expires
         self._peer = _peer(sock)
         self._heard = False
-        self._unsent: list[bytes] = []
         self._poll = select.poll()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         """Read what has come, up to `max_bytes`; b"" once the other side has closed."""
-        self._flush()
         self._heard = True
         try:
             if not _has_data(self._sock):
@@ -179,25 +173,14 @@ class _Stream(httpcore.NetworkStream):
             raise _read_fault(error) from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        """Collect the parts of a request; the empty one, which ends it, sends them."""
-        if buffer:
-            self._unsent.append(buffer)
-        else:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Send everything, head and body in one packet unless that would be a large copy."""
-        if not self._unsent:
-            return
-        parts, self._unsent = self._unsent, []
+        """Write everything."""
         self._heard = False
+        rest = memoryview(buffer)
         try:
-            for part in [b"".join(parts)] if sum(map(len, parts)) <= AT_ONCE else parts:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[self._when(select.POLLOUT, partial(self._sock.send, rest)) :]
+            while rest:
+                rest = rest[self._when(select.POLLOUT, partial(self._sock.send, rest)) :]
         except OSError as error:
-            # httpcore then still reads: the server may have answered before it hung up
+            # the answer is then still read: the server may have answered before it hung up
             raise httpcore.WriteError(_short(error)) from None
 
     def _when(self, ready: int, call: Callable[[], Result]) -> Result:

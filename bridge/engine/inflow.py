@@ -82,7 +82,7 @@ class RejectsInflow:
 
     def __init__(self, decoder: SharedDecoder, progress: Progress) -> None:
         self._decoder = decoder
-        self._seat = decoder.seat()
+        self._seat = decoder.seat(patient=True)
         self._progress = progress
 
     def take(self, page: Page, now: float) -> Harvest:  # noqa: ARG002 - the inflows share one shape

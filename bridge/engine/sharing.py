@@ -36,9 +36,11 @@ class Seat:
     """Where one pipeline stands in each stream.
 
     It is not waited for in the streams where it is `away`, and in none while it is `gone`: it has
-    not moved at all when the others waited for it. Whoever comes to the front is back.
+    not moved at all when the others waited for it. Whoever comes to the front is back. A `patient`
+    one leaves the decoding to others: what it decoded would lie in the cache of the wrong core.
     """
 
+    patient: bool = False
     at: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     gone: bool = False
@@ -84,9 +86,9 @@ class SharedDecoder:
         self._seats: list[Seat] = []
         self._change = threading.Condition()
 
-    def seat(self) -> Seat:
-        """A place for one more pipeline that reads along."""
-        seat = Seat()
+    def seat(self, *, patient: bool = False) -> Seat:
+        """A place for one more pipeline that reads along; a `patient` one has little use for events."""
+        seat = Seat(patient)
         with self._change:
             self._seats.append(seat)
         return seat
@@ -139,10 +141,15 @@ class SharedDecoder:
         return remembered.decoded
 
     def _behind(self, key: Key, size: int, seat: Seat | None) -> Iterator[tuple[str, Seat]]:
-        """The neighbours that keep up and have not come to a page that this one would push out."""
+        """The neighbours that keep up and have not come to a page that this one would push out.
+
+        Whoever is patient waits for those who have not come to this one, either.
+        """
         excess = self._size + size - self._max_bytes
-        if seat is None or excess <= 0 or not self._awaited(key, seat):
+        if seat is None or not self._awaited(key, seat):
             return
+        if seat.patient:
+            yield from ((key[0], one) for one in self._seats if one is not seat and one.may_come(*key[:2]))
         for (stream, start, _), oldest in self._pages.items():
             if excess <= 0:
                 return

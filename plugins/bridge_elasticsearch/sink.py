@@ -39,7 +39,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
 
     name: ClassVar[str] = "elasticsearch"
     config_type = ElasticsearchConfig
-    limits = BatchLimits(max_events=1_000, max_bytes=5 * MIB, max_age=1.0, max_payload_bytes=10 * MIB)
+    limits = BatchLimits(max_events=2_000, max_bytes=5 * MIB, max_age=1.0, max_payload_bytes=10 * MIB)
 
     def __init__(self, config: ElasticsearchConfig, clock: Callable[[], float] = time.time) -> None:
         super().__init__(config)

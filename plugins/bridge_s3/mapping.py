@@ -51,9 +51,11 @@ class Grouper:
     def each(self, events: Sequence[Event]) -> list[str]:
         """The group of each event."""
         times = self._times(events) if self._unit else [0] * len(events)
-        return [
-            self._name(self._slot(time), self._type(event)) for time, event in zip(times, events, strict=True)
-        ]
+        slots = list(map(self._slot, times))
+        if self._eid:
+            return [self._name(slot, event.eid) for slot, event in zip(slots, events, strict=True)]
+        names = {slot: self._name(slot, None) for slot in set(slots)}
+        return [names[slot] for slot in slots]
 
     @property
     def unplaced(self) -> str:

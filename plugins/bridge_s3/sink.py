@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from operator import attrgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,7 +35,6 @@ PROBE_BODY = b'{"v":1}\n'
 
 BIG = 32 * MIB
 
-_raw = attrgetter("raw")
 _log = logging.getLogger("bridge.sinks.s3")
 
 
@@ -73,7 +71,7 @@ class S3Sink(ObjectSink[S3Config]):
 
     def map_batch(self, events: Sequence[Event]) -> list[Any]:
         """See `map`."""
-        return list(map(_raw, events))
+        return [event.raw for event in events]
 
     def pack(self, events: Sequence[Event], lines: Sequence[bytes]) -> list[Pack]:
         """One pack per hour or day (and event type), ordered by first event."""

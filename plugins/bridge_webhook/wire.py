@@ -48,11 +48,16 @@ LONGEST_QUOTE = 160
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request's content: `ident` to recognise it by, `body` before compression, `headers` of it."""
+    """One request's content: `ident` to recognise it by, its body in `parts`, `headers` of it."""
 
     ident: str
-    body: bytes
+    parts: Sequence[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        """The body as one, before compression; made anew at every call."""
+        return b"".join(self.parts)
 
 
 def messages(kind: str, batch: Batch[bytes], cloudevents: CloudEvents) -> Iterator[Message]:
@@ -64,16 +69,14 @@ def messages(kind: str, batch: Batch[bytes], cloudevents: CloudEvents) -> Iterat
         return
     for event, payload in zip(batch.events, batch.payloads, strict=True):
         attributes = cloudevents.headers(event) if kind == "cloudevents-binary" else {}
-        yield Message(message_id("evt", batch.sink, [event.identity]), payload, content | attributes)
+        yield Message(message_id("evt", batch.sink, [event.identity]), [payload], content | attributes)
 
 
-def _array(payloads: Sequence[bytes]) -> bytes:
-    """The payloads as a JSON array, in one large copy: brackets around a megabyte would make two more."""
-    first, *middle = payloads
-    if not middle:
-        return b"[%b]" % first
-    *middle, last = middle
-    return b",".join([b"[" + first, *middle, last + b"]"])
+def _array(payloads: Sequence[bytes]) -> list[bytes]:
+    """The payloads as the parts of a JSON array: nothing is copied."""
+    parts = [b","] * (2 * len(payloads) + 1)
+    parts[0], parts[1::2], parts[-1] = b"[", payloads, b"]"
+    return parts
 
 
 def request_headers(

@@ -209,6 +209,35 @@ def test_who_is_ahead_is_not_waited_for(decoder, pages):
     assert waited == []
 
 
+def test_a_patient_one_leaves_the_decoding_to_who_comes(decoder, pages):
+    shared, (worker,), waited = together(decoder, 1)
+    patient = shared.seat(patient=True)
+    worker.pages = 9
+
+    def come(seconds):
+        waited.append(0.001)
+        take(shared, worker, pages[len(waited) - 1])
+
+    shared._change.wait = come
+    take(shared, patient, *pages[:5])
+    assert len(waited) == 5
+    shared._change.wait = waited.append
+    waited.clear()
+    take(shared, patient, *pages[5:])
+    assert waited == [sharing.PATIENCE]
+    assert worker.gone
+
+
+def test_patient_ones_do_not_wait_for_those_who_have_passed(decoder, pages):
+    shared, (worker,), waited = together(decoder, 1)
+    patient = shared.seat(patient=True)
+    take(shared, patient, pages[0])
+    worker.come("s", 10_000, 0)
+    waited.clear()
+    take(shared, patient, *pages[1:])
+    assert waited == []
+
+
 def test_who_has_no_seat_never_waits(decoder, pages):
     shared, _, waited = together(decoder, 2)
     take(shared, None, *pages)

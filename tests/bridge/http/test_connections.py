@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -53,9 +54,9 @@ def test_all_of_them_wait_for_more(crowd):
 
 def test_a_request_asks_the_system_about_one_connection_only(crowd, monkeypatch):
     asked = []
-    whole = connections.httpcore.HTTPConnection.has_expired
+    whole = connections._Connection.stale.fget
     monkeypatch.setattr(
-        connections.httpcore.HTTPConnection, "has_expired", lambda self: asked.append(self) or whole(self)
+        connections._Connection, "stale", property(lambda self: asked.append(self) or whole(self))
     )
     crowd[1]()
     assert len(asked) == 1
@@ -149,6 +150,30 @@ def test_head_and_body_leave_together(serve, client, answer):
     http.request("POST", server.url, content=b"x" * 1_000)
     http.request("GET", server.url)
     assert [data.partition(b"\r\n\r\n")[2] for data in packets] == [b"x" * 1_000, b""]
+
+
+def test_a_connection_is_not_used_again_when_not_all_was_sent(serve, client, answer):
+    def script(peer):
+        peer.sock.recv(1)
+        peer.send(answer(413))
+        peer.reset()
+
+    server, http = serve(script), client()
+    for _ in range(2):
+        with suppress(TransientError):  # the reset may take the answer with it
+            assert http.request("POST", server.url, content=bytes(20_000_000)).status == 413
+        assert len(http._transport._pool) == 0
+    assert server.connections == 2
+
+
+def test_a_long_quiet_connection_is_replaced(serve, client):
+    server, http = serve(), client()
+    http.request("GET", server.url)
+    pool = http._transport._pool
+    now = pool._clock()
+    pool._clock = lambda: now + connections.IDLE_SECONDS
+    http.request("GET", server.url)
+    assert server.connections == 2
 
 
 def test_a_receiver_that_does_not_read_cannot_hold_a_request_beyond_its_deadline(serve, client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import logging
 import socket
@@ -33,6 +34,24 @@ def test_one_event_a_request_means_one_event_a_batch(configure, mode):
 def test_arrays_stay_below_a_mebibyte(configure, mode):
     limits = configure(body=mode).limits
     assert limits.max_bytes + limits.max_events + 1 < 1024 * 1024
+
+
+@pytest.mark.parametrize("mode", ["batch", "cloudevents-batch"])
+def test_compressed_arrays_hold_twice_as_much(configure, mode):
+    plain, packed = configure(body=mode).limits, configure(body=mode, compression="gzip").limits
+    assert (packed.max_events, packed.max_bytes) == (2 * plain.max_events, 2 * plain.max_bytes)
+
+
+def test_a_compressed_array_of_telemetry_stays_below_a_mebibyte(connect, serve, events, batch):
+    server = serve()
+    sink = connect(server, compression="gzip")
+    sink.send(batch(sink, events(sink.limits.max_events)))
+    assert len(server.requests[0].body) < sink.limits.max_bytes / 4
+    assert len(json.loads(gzip.decompress(server.requests[0].body))) == sink.limits.max_events
+
+
+def test_single_events_are_not_batched_for_being_compressed(configure):
+    assert configure(body="raw", compression="gzip").limits.max_events == 1
 
 
 def test_larger_batches_of_single_events_are_posted_one_by_one_in_order(serve, connect, send):
