@@ -94,7 +94,7 @@ class Settler:
             return True
         if (judgement.rejected or taken) and not self._limiter.accepts(len(judgement.rejected), taken):
             first = judgement.rejected[0][1]
-            self._outbox.offer(load)  # at the back, so that the probe is not the same event for ever
+            self._put_back(load)
             self._hold(f"too many events are refused, the last with {first.code}: {first.reason}")
             return True
         if self._outbox.held is not None and judgement.halve:
@@ -105,6 +105,13 @@ class Settler:
             log.warning("sink %s works again", self._options.name)
             self._outbox.release()
         return False
+
+    def _put_back(self, load: Load) -> None:
+        """At the back, so that the probe is not the same event for ever, unless the sink has an order."""
+        if self._options.max_in_flight == 1:
+            self._outbox.front(load)
+        else:
+            self._outbox.offer(load)
 
     def _hold(self, reason: str) -> None:
         if self._outbox.held != reason:

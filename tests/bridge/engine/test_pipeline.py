@@ -251,6 +251,24 @@ def test_a_destination_that_refuses_everything_is_held_not_drained_into_dead_let
     assert counts.conserved
 
 
+def test_a_sink_of_one_at_a_time_keeps_its_order_through_a_hold(world, make_raw):
+    taken, refusals = [], []
+
+    def answer(batch):
+        if len(refusals) < 13:
+            refusals.append(batch)
+            return batch.all(Reject("mapping", "no such field"))
+        taken.extend(batch.payloads)
+        return batch.all(DELIVERED)
+
+    records = [make_raw(n) for n in range(500)]
+    limits = RejectLimits(max_consecutive=100)
+    counts = world.run(Scripted(answer), records, rejects=limits, max_in_flight=1).counts
+    assert 0 < counts.dead_lettered <= 100
+    assert len(refusals) == 13
+    assert taken == records[counts.dead_lettered :]
+
+
 def test_a_plugin_that_always_fails_ends_in_dead_letters_after_a_few_tries(world, make_raw):
     def answer(batch):
         if b"m3" in b"".join(batch.payloads):
