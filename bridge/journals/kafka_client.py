@@ -32,6 +32,7 @@ CONSUMER_ONLY = re.compile(
     r"(fetch|queued|session|heartbeat|max\.poll|max\.partition|coordinator\.query|check\.crcs|isolation"
     r"|group|allow\.auto|consume)\b.*"
 )
+MEMBER_ONLY = r"(session|heartbeat|max\.poll|coordinator\.query|group)\b.*"
 PRODUCER_ONLY = re.compile(
     r"(queue\.buffering|linger|batch|compression|message\.send|retries|delivery|message\.timeout"
     r"|request\.timeout|sticky|partitioner|produce)\b.*"
@@ -214,7 +215,8 @@ class Clients:
     def _outsider(
         self, group: str, sizes: Mapping[str, str] = CONSUMER_SIZES, name: str = "probe", **more: Any
     ) -> Consumer:
-        settings = {**sizes, **self._common(name, PRODUCER_ONLY), **CONSUMER, **more}
+        foreign = re.compile(f"{MEMBER_ONLY}|{PRODUCER_ONLY.pattern}")
+        settings = {**sizes, **self._common(name, foreign), **CONSUMER, **more}
         made: Consumer = self._made(Consumer, {**settings, "group.id": group})
         return made
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, Message, TopicPartition
 
+from bridge.errors import BridgeError
 from bridge.journals import kafka_codes as codes
 from bridge.journals.kafka_pages import Pager
 from bridge.journals.kafka_places import group_by_partition, stream_name
@@ -197,7 +198,7 @@ class Feed:
             self._fill(consumer)
             if self._pager.empty and timeout > 0 and self._take_in(consumer, 1, timeout):
                 self._fill(consumer)
-        except KafkaException:
+        except (KafkaException, BridgeError):
             self._shut()
             return
         with self._change:

@@ -68,7 +68,7 @@ class Member(Reader):
         self._feed = feed
         self._troubles = Troubles(name, clock)
         self._watch = watch
-        self._places = Places(name, watch)
+        self._places = Places(name, watch, feed)
         self._pager = Pager()
         self._revoked: set[Key] = set()
         self._subscribed = self._paused = False

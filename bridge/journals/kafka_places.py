@@ -71,7 +71,8 @@ class Place:
 class Places:
     """The partitions of one consumer. `missed` counts records that were deleted before they were read."""
 
-    def __init__(self, name: str, watch: Watch) -> None:
+    def __init__(self, name: str, watch: Watch, feed: Feed | None) -> None:
+        self._feed = feed
         self._name = name
         self._watch = watch
         self._places: dict[Key, Place] = {}
@@ -167,7 +168,14 @@ class Places:
             self._name, place.stream, high, place.position, low,
         )  # fmt: skip
 
-    def lag(self, consumer: Consumer, now_ms: float, feed: Feed | None = None) -> Lag:
+    def end(self, key: Key) -> int | None:
+        """The end of a partition, if everything before it was read."""
+        place = self._places[key]
+        if place.fed and self._feed is not None:
+            return self._feed.end(key, place.position or 0)
+        return place.end
+
+    def lag(self, consumer: Consumer, now_ms: float) -> Lag:
         """Records behind the ends of the partitions, and the age of the place that is furthest behind."""
         records, worst = 0, 0.0
         ages: list[float] = []
@@ -176,8 +184,9 @@ class Places:
             if place.position is None:
                 continue
             told = consumer.get_watermark_offsets(TopicPartition(*key), cached=True)[1]
-            high = max(told, self._watch.high(key), feed.high(key) if feed is not None else -1)
-            behind = 0 if place.end is not None and high <= place.end else max(0, high - place.position)
+            high = max(told, self._watch.high(key), self._feed.high(key) if self._feed is not None else -1)
+            end = self.end(key)
+            behind = 0 if end is not None and high <= end else max(0, high - place.position)
             records += behind
             known = known or high >= 0
             if behind and place.stamp is not None:

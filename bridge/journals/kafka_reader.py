@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bridge.journals.base import Page
     from bridge.journals.kafka_commits import Key
     from bridge.journals.kafka_feed import Feed
-    from bridge.journals.kafka_places import Place
     from bridge.journals.kafka_watch import Watch
 
 __all__ = ["KafkaReader"]
@@ -104,7 +103,7 @@ class KafkaReader(Member):
 
     def at_end(self) -> bool:
         """Whether every record of the partitions that are ours, up to this moment, has been read."""
-        ends = {key: self._end(key, place) for key, place in self._places.items()}
+        ends = {key: self._places.end(key) for key in self._places.keys()}  # noqa: SIM118 - not a mapping
         if not self._places.assigned or not self._pager.empty or None in ends.values():
             return False
         try:
@@ -120,7 +119,7 @@ class KafkaReader(Member):
         if now - self._lag_at >= LAG_EVERY and self._consumer is not None:
             self._lag_at = now
             self._watch.tick(self._name, self._places.keys())
-            self._lag = self._places.lag(self._consumer, time.time() * 1000, self._feed)
+            self._lag = self._places.lag(self._consumer, time.time() * 1000)
         return self._lag
 
     def close(self) -> None:
@@ -173,12 +172,6 @@ class KafkaReader(Member):
             place.stamp = page.received[-1] if page.received else place.stamp
             self._troubles.over()
         return page
-
-    def _end(self, key: Key, place: Place) -> int | None:
-        """The end of a partition, if everything before it was read."""
-        if not place.fed or self._feed is None:
-            return place.end
-        return self._feed.end(key, place.position or 0)
 
     def _fetch(self, timeout: float) -> None:
         """Take what was fetched ahead until a page is full; wait for something if there is nothing."""

@@ -14,8 +14,12 @@ from bridge.events import Decoder, Level, decode
 from bridge.testing import encode, make_event, samples
 from bridge_posthog import PostHogSink
 from bridge_posthog.config import PostHogConfig
-from bridge_posthog.ids import heads, uuid8
-from bridge_posthog.moments import iso, stamps
+from bridge_posthog.forms import Form
+from bridge_posthog.heads import heads
+from bridge_posthog.ids import uuid8
+from bridge_posthog.moments import iso
+from bridge_posthog.telling import only
+from bridge_posthog.vocabulary import RULES
 
 MIDNIGHT = 1_767_571_200_000
 SESSION = "0199a2b0-0000-7000-8000-000000000001"  # a UUIDv7 of 2025: too old for the events below
@@ -78,16 +82,47 @@ def test_nothing_becomes_nothing(make_sink):
     assert make_sink(exclude_eids=["LOG"]).map_batch([]) == []
 
 
-@given(st.lists(st.binary(min_size=16, max_size=16), max_size=5))
-def test_many_uuids_are_written_as_one_is(digests):
-    found = [json.loads(head.partition(b',"timestamp"')[0] + b"}")["uuid"] for head in heads(digests)]
-    assert found == [uuid8(digest) for digest in digests]
-    assert all(UUID(uuid).version == 8 for uuid in found)
+@given(
+    st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 253_402_300_799_999)), max_size=8)
+)
+def test_many_uuids_and_times_are_written_as_one_is(events):
+    digests, times = [digest for digest, _ in events], [time for _, time in events]
+    found = [json.loads(head + b'"}') for head in heads(digests, times)]
+    assert [one["uuid"] for one in found] == [uuid8(digest) for digest in digests]
+    assert [one["timestamp"] for one in found] == [iso(time) for time in times]
+    assert all(UUID(one["uuid"]).version == 8 for one in found)
 
 
-@given(st.lists(st.integers(0, 253_402_300_799_999), max_size=8))
-def test_many_times_are_written_as_one_is(times):
-    assert [stamp.decode() for stamp in stamps(times)] == [iso(time) for time in times]
+def test_a_null_an_escape_or_an_unknown_key_in_one_event_leaves_its_neighbours_alone(make_sink):
+    changes = [
+        {"edata.pageid": "null"}, {"edata.pageid": None}, {"edata.pageid": 'a "quoted" page'},
+        {"edata.surprise": 1}, {"edata.pageid": 7}, {"edata": {}}, {"edata.duration": None}, {},
+    ]  # fmt: skip
+    lines = [encode(make_event("INTERACT", one)) for one in changes]
+    for options in OPTIONS:
+        sink = make_sink(**options)
+        alone = [sink.map(lenient.event(line)) for line in lines]
+        assert sink.map_batch(lenient.batch(lines).events) == alone
+
+
+def test_an_event_is_called_the_same_whether_all_of_it_is_read_or_only_its_words(make_sink):
+    changes = [
+        {}, {"edata.type": 7}, {"edata.type": None}, {"edata.surprise": {"type": "app"}},
+        {"edata.uaspec": None}, {"edata.dspec": {"os": "Android 9", "mem": "much"}}, {"edata": {}},
+    ]  # fmt: skip
+    for eid in ("START", "END", "IMPRESSION", "INTERRUPT", "ERROR"):
+        lines = [encode(make_event(eid, one)) for one in changes]
+        for line in lines:
+            flat, raw = (
+                json.loads(make_sink(properties=form).map(lenient.event(line))) for form in ("flat", "raw")
+            )
+            assert flat["event"] == raw["event"]
+
+
+def test_a_part_of_a_form_reads_what_it_names_and_passes_the_rest_by():
+    part = Form(only(RULES["START"], [("type",), ("uaspec", "system")]), part=True)
+    read = part.decode(b'{"mode":5,"type":"app","uaspec":{"agent":[],"system":"Windows 11"}}')
+    assert (read.type_, read.uaspec_.system_) == ("app", "Windows 11")
 
 
 @pytest.mark.parametrize("level", [Level.LENIENT, Level.ENVELOPE])

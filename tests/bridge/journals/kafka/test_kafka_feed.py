@@ -13,7 +13,9 @@ confluent_kafka = pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition  # noqa: E402
 
+from bridge.errors import BridgeError  # noqa: E402
 from bridge.journals import kafka_feed, kafka_pages  # noqa: E402
+from bridge.journals.kafka_client import Clients  # noqa: E402
 from bridge.journals.kafka_feed import Feed  # noqa: E402
 from bridge.journals.kafka_reader import KafkaReader  # noqa: E402
 
@@ -230,6 +232,25 @@ def test_records_are_fetched_once_for_all_and_are_the_same_bytes(
     assert sorted(found[0]) == sorted(make_raw(n) for n in range(20))
     by_bytes = [{payload: id(payload) for payload in payloads} for payloads in found]
     assert by_bytes[0] == by_bytes[1] == by_bytes[2]
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_what_is_set_for_members_of_groups_does_not_concern_the_feed(cluster, make_config, protocol):
+    options = {"max.poll.interval.ms": 10_000, "session.timeout.ms": 9_000}
+    if protocol == "consumer":
+        del options["session.timeout.ms"]
+    Clients(make_config("t", group_protocol=protocol, options=options), "test").feed().close()
+
+
+def test_a_feed_that_cannot_be_made_leaves_everybody_on_his_own(world):
+    def refuse():
+        raise BridgeError("no such option")
+
+    world.feed._make = refuse
+    world.logs.append(0, 20)
+    world.drain()
+    assert world.complete()
+    assert [consumer.fetched for consumer in world.own] == [20] * PIPELINES
 
 
 def test_everybody_gets_everything_from_one_fetch(world):
