@@ -19,7 +19,7 @@ from bridge.journals.kafka_member import Member
 from bridge.journals.kafka_places import group_by_partition, stream_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from confluent_kafka import Consumer
 
@@ -86,6 +86,7 @@ class KafkaReader(Member):
             return
         if not self._paused:
             self._paused = True
+            self._part(self._places.fed())  # nothing has to be kept for us
             self._consumer.pause(self._places.partitions())
         self._commits.send(self._consumer)
         self._take_in(1, 0.0)
@@ -160,18 +161,24 @@ class KafkaReader(Member):
     def _fed(self, feed: Feed, timeout: float) -> Page | None:
         """The next page of the feed; partitions that it has left behind are ours to fetch from now on."""
         page, lost = feed.take(self, self._places.fed(), timeout)
-        feed.leave(self, lost)
-        for key in lost:
-            self._places[key].fed = False
-            self._seek(key, self._places[key].position or 0)
-        if lost and self._consumer is not None and not self._paused:
-            self._consumer.resume([TopicPartition(*key) for key in lost])
+        self._part(lost)
         if page is not None:
             place = self._places[self._places.key(page.stream)]
             place.position, place.end = page.end, None
             place.stamp = page.received[-1] if page.received else place.stamp
             self._troubles.over()
         return page
+
+    def _part(self, keys: Collection[Key]) -> None:
+        """Fetch these partitions ourselves from now on."""
+        if not keys or self._feed is None or self._consumer is None:
+            return
+        self._feed.leave(self, keys)
+        for key in keys:
+            self._places[key].fed = False
+            self._fetch_from(key, self._places[key].position or 0)
+        if not self._paused:
+            self._consumer.resume([TopicPartition(*key) for key in keys])
 
     def _fetch(self, timeout: float) -> None:
         """Take what was fetched ahead until a page is full; wait for something if there is nothing."""
@@ -243,15 +250,21 @@ class KafkaReader(Member):
             self._places.restart(key, low, high)
             self._broke(KafkaError(codes.AUTO_OFFSET_RESET, f"{place.stream} was made anew"), wait=False)
             return
-        self._seek(key, self._places.gap(key, low))
+        self._pager.flush(place.stream)
+        self._fetch_from(key, self._places.gap(key, low))
 
     def _seek(self, key: Key, offset: int) -> None:
-        """Continue a partition at `offset`."""
-        place, tp = self._places[key], TopicPartition(*key, offset)
+        """Read a partition again from `offset`: what was fetched of it is forgotten."""
+        place = self._places[key]
         self._pager.drop(place.stream)
         place.position, place.end = offset, None
-        if place.fed:
-            return  # where the feed has no such place, it says so
+        if not place.fed:  # where the feed has no such place, it says so
+            self._fetch_from(key, offset)
+
+    def _fetch_from(self, key: Key, offset: int) -> None:
+        """Fetch a partition from `offset` on; what was fetched before stays."""
+        place, tp = self._places[key], TopicPartition(*key, offset)
+        place.position, place.end = offset, None
         if self._consumer is None:
             return
         try:

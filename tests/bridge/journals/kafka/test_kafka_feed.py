@@ -30,6 +30,7 @@ class Logs:
     def __init__(self):
         self.records = {partition: [] for partition in range(PARTITIONS)}
         self.ends = dict.fromkeys(range(PARTITIONS), 0)
+        self.lows = dict.fromkeys(range(PARTITIONS), 0)
 
     def append(self, partition, count, gap=0):
         self.ends[partition] += gap
@@ -42,7 +43,7 @@ class Logs:
         return [record for record in self.records[partition] if record[0] >= offset]
 
     def span(self, keys):
-        return {key: (0, self.ends[key[1]]) for key in keys}
+        return {key: (self.lows[key[1]], self.ends[key[1]]) for key in keys}
 
 
 class FakeConsumer:
@@ -95,6 +96,11 @@ class FakeConsumer:
                 self.incremental_unassign(tps)
         found, most = [], min(most, AT_ONCE)
         for partition in [one for one in self.at if one not in self.paused]:
+            if self.at[partition] < self.logs.lows[partition]:
+                gone = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+                found.append(Message("t", partition, -1, None, None, None, gone, (0, 0)))
+                del self.at[partition]  # the real one fetches it no more until it is told where
+                continue
             records = self.logs.after(partition, self.at[partition])[: most - len(found)]
             for offset, value in records:
                 found.append(Message("t", partition, offset, None, value, None, None, (1, 1_000 + offset)))
@@ -288,6 +294,20 @@ def test_who_falls_behind_fetches_alone_and_comes_back_in_the_end(world):
     assert world.own[2].fetched == before
 
 
+def test_nothing_is_kept_for_who_has_been_full_for_a_while(world):
+    world.drain()
+    world.readers[2].idle()
+    world.now += 2.0
+    world.readers[2].idle()
+    world.logs.append(0, 15)
+    for _ in range(20):
+        for number in (0, 1):
+            world.read(number)
+    assert world.feed._kept == {}
+    world.drain()
+    assert world.complete()
+
+
 def test_a_feed_that_fails_leaves_everybody_on_his_own_until_it_works_again(world):
     world.logs.append(0, 20)
     world.drain()
@@ -325,6 +345,21 @@ def test_a_first_record_that_is_missing_is_for_each_group_to_judge(world):
     world.logs.append(0, 10, gap=3)
     world.drain()
     assert world.complete()
+
+
+def test_what_was_fetched_before_a_gap_is_read_all_the_same(world):
+    reader = world.readers[0]
+    world.feed._shut_until = 1e9
+    world.logs.append(0, 7)
+    reader._ready()
+    reader._take_in(1_000, 0.0)
+    assert reader._places[("t", 0)].position == 7
+    world.logs.append(0, 20)
+    world.logs.lows[0] = 20
+    pages = [page for page in (reader.read(0.0) for _ in range(20)) if page is not None]
+    got = [value for page in pages for value in page.payloads]
+    assert got == [value for at, value in world.logs.records[0] if at < 7 or at >= 20]
+    assert reader.missed == 13
 
 
 def test_nobody_left_means_no_client_left(world):
