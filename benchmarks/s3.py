@@ -15,6 +15,7 @@ import tempfile
 import time
 
 from benchmarks.flow import sample
+from bridge.engine.heap import keep_small
 from bridge.events import decode
 from bridge.sinks import Batch, Span
 from bridge_s3 import S3Config, S3Sink
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
+    keep_small()  # as in a process of pipelines
     lines = sample(options.events).read_bytes().splitlines()
     decoded = [[decode(line) for line in run] for run in runs(lines)]
     plain = sum(map(len, lines))

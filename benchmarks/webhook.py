@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from bridge.compression import compress_joined
+from bridge.engine.heap import keep_small
 from bridge.events import decode
 from bridge.sinks import Batch
 from bridge.testing import encode, make_event, samples
@@ -74,6 +75,7 @@ def cost(lines, **config):
 
 
 def main():
+    keep_small()  # as in a process of pipelines
     lines = corpus()
     print(f"{len(lines):,} events, {sum(map(len, lines)) / len(lines):.0f} bytes on average\n")
     print(f"{'body':<20} {'compression':<12} {'signed':<7} us/event")

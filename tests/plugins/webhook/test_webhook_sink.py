@@ -54,6 +54,11 @@ def test_single_events_are_not_batched_for_being_compressed(configure):
     assert configure(body="raw", compression="gzip").limits.max_events == 1
 
 
+def test_a_signed_array_is_as_large_compressed_as_it_is_plain(configure, secret):
+    signed = configure(compression="gzip", secrets=[secret()])
+    assert signed.limits == configure().limits
+
+
 def test_larger_batches_of_single_events_are_posted_one_by_one_in_order(serve, connect, send):
     server = serve()
     sink = connect(server, body="raw")
