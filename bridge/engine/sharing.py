@@ -137,6 +137,8 @@ class SharedDecoder:
         if seat is not None:
             seat.away.discard(key[0])
             remembered.takers.add(seat)
+            if not any(one not in remembered.takers and one.may_come(*key[:2]) for one in self._seats):
+                self._size -= self._pages.pop(key).size
             self._change.notify_all()
         return remembered.decoded
 

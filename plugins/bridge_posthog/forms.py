@@ -7,6 +7,7 @@ or a type is another, the same rules are applied key by key: the same properties
 
 from __future__ import annotations
 
+from itertools import starmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,19 +23,19 @@ from bridge_posthog.tokens import (
     Draft,
     Members,
     below,
-    dump,
+    dump_lines,
     members,
     prefix,
     readable,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from bridge.events import Event
     from bridge_posthog.rules import Put
 
-__all__ = ["Form", "read"]
+__all__ = ["Form", "read", "read_all"]
 
 ABSENT = msgspec.Raw(b"null")
 _FIELDS: Mapping[Kind, tuple[Any, Any]] = {
@@ -69,16 +70,22 @@ class Made(NamedTuple):
 class Form:
     """What the rules of one type of object make of it; `rest` names the keys they do not know, at `depth`.
 
-    A `strict` form looks into lists and objects, for a parser that refuses what JSON allows. `plain`
-    and `made` are the values it finds, those of nested forms included, and `given` is the type
-    that holds them.
+    A form that is `part` of another passes unknown keys by. A `strict` form looks into lists and
+    objects, for a parser that refuses what JSON allows. `plain` and `made` are the values it finds,
+    those of nested forms included, and `given` is the type that holds them.
     """
 
     def __init__(
-        self, rules: Mapping[str, Rule], rest: str = "edata", depth: int = 1, *, strict: bool = False
+        self,
+        rules: Mapping[str, Rule],
+        rest: str = "edata",
+        depth: int = 1,
+        *,
+        strict: bool = False,
+        part: bool = False,
     ) -> None:
         inner = {
-            key: Form(rule.inner, f"edata_{rule.name}", rule.depth, strict=strict)
+            key: Form(rule.inner, f"edata_{rule.name}", rule.depth, strict=strict, part=part)
             for key, rule in rules.items()
             if rule.inner is not None
         }
@@ -88,7 +95,7 @@ class Form:
         }
         self.plain = list(_plain(rules, inner, strict))
         self.made = list(_made(rules, inner, rest, strict))
-        self.given = _given(rules, inner, strict)
+        self.given = _given(rules, inner, strict, part)
         self._taken = _taken(self.plain)
         self._pick: Callable[[Any], Sequence[Any]] = picker([one.path for one in self.plain])
         self._chosen = [(index, one.fits) for index, one in enumerate(self.plain) if one.fits]
@@ -99,23 +106,37 @@ class Form:
 
     def fill(self, edata: Any, draft: Draft) -> None:
         """Draft the properties of what `read` has found."""
-        if type(edata) is dict:
-            apply(self._rules, edata, draft, self._rest, self._depth)
+        self.fill_all((edata,), (draft,))
+
+    def fill_all(self, column: Sequence[Any], drafts: Sequence[Draft]) -> None:
+        """The same for many that were read in one way."""
+        if type(column[0]) is dict:
+            for edata, draft in zip(column, drafts, strict=True):
+                apply(self._rules, edata, draft, self._rest, self._depth)
             return
-        values = self._pick(edata)
-        if self._chosen:
-            values = self._choose(values)
-        data = dump(self._taken(*values))
-        if b"null" in data:
-            data = dump(self._taken(*[UNSET if value is None else value for value in values]))
-        if len(data) > 2:  # noqa: PLR2004 - the braces
-            draft += (b",", data[1:-1])
+        for draft, plain in zip(drafts, self._plain(column), strict=True):
+            if plain:
+                draft.extend((b",", plain))
         for get, put, name, spilled in self._converters:
-            value = get(edata)
-            if value is not ABSENT:
-                token = bytes(value)
-                if token[0] != NULL and token != b'""' and not put(draft, name, token):
-                    draft.spill(spilled, token)
+            values = list(map(get, column))
+            if values.count(ABSENT) == len(values):
+                continue
+            for value, draft in zip(values, drafts, strict=True):
+                if value is not ABSENT:
+                    token = bytes(value)
+                    if token[0] != NULL and token != b'""' and not put(draft, name, token):
+                        draft.spill(spilled, token)
+
+    def _plain(self, column: Sequence[Any]) -> list[bytes]:
+        """The plain values of each as members of an object, encoded all at once."""
+        values: Iterable[Sequence[Any]] = map(self._pick, column)
+        if self._chosen:
+            values = map(self._choose, values)
+        values = list(values)
+        lines = dump_lines(list(starmap(self._taken, values)))
+        if b"null" in lines:
+            lines = dump_lines([self._taken(*map(_given_or_unset, one)) for one in values])
+        return lines[1:-2].split(b"}\n{")  # no text has a newline in JSON
 
     def _choose(self, values: Sequence[Any]) -> Sequence[Any]:
         chosen = list(values)
@@ -133,6 +154,10 @@ class Form:
         except msgspec.ValidationError:
             self.fill(members(token), draft)
         return True
+
+
+def _given_or_unset(value: Any) -> Any:
+    return UNSET if value is None else value
 
 
 def _kind(rule: Rule, strict: bool) -> Kind:
@@ -155,7 +180,9 @@ def _made(rules: Mapping[str, Rule], inner: Mapping[str, Form], rest: str, stric
             yield Made(attribute(key), rule.put, prefix(rule.name), below(rest, key))
 
 
-def _given(rules: Mapping[str, Rule], inner: Mapping[str, Form], strict: bool) -> type[msgspec.Struct]:
+def _given(
+    rules: Mapping[str, Rule], inner: Mapping[str, Form], strict: bool, part: bool
+) -> type[msgspec.Struct]:
     """The shape of the object itself, under its own keys."""
     nested = [(attribute(key), form.given, form.given()) for key, form in inner.items()]
     others = [
@@ -163,7 +190,7 @@ def _given(rules: Mapping[str, Rule], inner: Mapping[str, Form], strict: bool) -
     ]
     names = {attribute(key): key for key in rules}
     return msgspec.defstruct(
-        "Given", nested + others, rename=names, forbid_unknown_fields=True, frozen=True, gc=False
+        "Given", nested + others, rename=names, forbid_unknown_fields=not part, frozen=True, gc=False
     )
 
 
@@ -200,6 +227,18 @@ def read(form: Form, event: Event) -> Any:
         return form.decode_whole(raw).edata
     except (msgspec.MsgspecError, ValueError):
         return _read_members(raw)  # another shape
+
+
+def read_all(form: Form, events: Sequence[Event]) -> list[Any]:
+    """The same for many events."""
+    texts: list[Any] = [event.edata_text for event in events]
+    escaped = [True for event in events if BACKSLASH in event.raw]
+    if not escaped and set(map(type, texts)) == {msgspec.Raw}:
+        try:
+            return [form.decode(text) for text in texts]
+        except (msgspec.MsgspecError, ValueError):
+            pass  # one of them has another shape
+    return [read(form, event) for event in events]
 
 
 def _read_members(raw: bytes) -> Members:

@@ -8,46 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["DAY", "derived_digest", "derived_session", "heads", "own_session", "uuid7", "uuid8"]
+__all__ = [
+    "DAY",
+    "HYPHENATED",
+    "VARIANTS",
+    "derived_digest",
+    "derived_session",
+    "own_session",
+    "uuid7",
+    "uuid8",
+]
 
 DAY = 86_400_000
 HYPHENATED = 36
 OPAQUE = 16
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
-_HEAD: Final = b'{"uuid":"........-....-8...-=...-............","timestamp":"'
-_HEX: Final = 32
-_VERSION: Final = 12  # the digit of 32 that the version takes the place of, and the variant's
-_VARIANT_AT: Final = 16
-_COLUMNS: Final = tuple(
-    zip(
-        (place for place, letter in enumerate(_HEAD) if letter == ord(".")),
-        (digit for digit in range(_HEX) if digit not in {_VERSION, _VARIANT_AT}),
-        strict=True,
-    )
-)
-_VARIANTS: Final = bytes.maketrans("".join(_VARIANT).encode(), "".join(_VARIANT.values()).encode())
-
-
-def heads(digests: Sequence[bytes]) -> list[bytes]:
-    """The beginning of events, 16 bytes each: a UUID of version 8, always in the same place.
-
-    All of them are written at once, one column of digits after the other.
-    """
-    width, count = len(_HEAD), len(digests)
-    digits = b"".join(digests).hex().encode()
-    text = bytearray(_HEAD * count)
-    for place, digit in _COLUMNS:
-        text[place::width] = digits[digit::_HEX]
-    text[_HEAD.index(b"=") :: width] = digits[_VARIANT_AT::_HEX].translate(_VARIANTS)
-    whole = bytes(text)
-    return [whole[start : start + width] for start in range(0, len(whole), width)]
+VARIANTS: Final = bytes.maketrans("".join(_VARIANT).encode(), "".join(_VARIANT.values()).encode())
 
 
 def uuid8(digest: bytes) -> str:

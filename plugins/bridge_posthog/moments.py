@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bridge.events import Event
 
-__all__ = ["client_time", "iso", "moment", "moments", "stamps"]
+__all__ = ["MINUTE", "client_time", "iso", "minute_of", "moment", "moments"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FLOOR = 1_420_070_400_000.0  # 2015-01-01, before the first Sunbird release; floats, as `ets` is one
@@ -26,8 +26,6 @@ LAST = 253_402_300_799_999.0  # 9999-12-31
 MINUTE = 60_000
 AHEAD = 300_000  # five minutes between a correct device and the server
 LONGEST_TEXT = 40
-SECONDS = tuple(b"%02d" % number for number in range(60))
-MILLISECONDS = tuple(b".%03dZ" % number for number in range(1000))
 
 
 def moments(events: Sequence[Event]) -> tuple[list[int], list[int]]:
@@ -85,27 +83,14 @@ def _read(text: str) -> int | None:
     return (aware - EPOCH) // timedelta(milliseconds=1)
 
 
-def stamps(times: Sequence[int]) -> list[bytes]:
-    """RFC 3339 in UTC, always with 24 characters: `2026-01-05T09:30:00.000Z`."""
-    column: list[bytes] = []
-    began, minute = -MINUTE, b""
-    for time in times:
-        if not began <= time < began + MINUTE:  # neighbours mostly share it
-            began = time - time % MINUTE
-            minute = _minute(began // MINUTE)
-        rest = time - began
-        column.append(minute + SECONDS[rest // 1000] + MILLISECONDS[rest % 1000])
-    return column
-
-
 def iso(milliseconds: int) -> str:
-    """The same for one time, as text."""
-    return stamps((milliseconds,))[0].decode()
+    """RFC 3339 in UTC, always with 24 characters: `2026-01-05T09:30:00.000Z`."""
+    minutes, rest = divmod(milliseconds, MINUTE)
+    return f"{minute_of(minutes).decode()}{rest // 1000:02d}.{rest % 1000:03d}Z"
 
 
-@lru_cache(maxsize=16_384)
-def _minute(minutes: int) -> bytes:
-    """RFC 3339 down to the minute, for minutes since the epoch: `2026-01-05T09:30:`."""
+def minute_of(minutes: int) -> bytes:
+    """The same down to the minute, for minutes since the epoch: `2026-01-05T09:30:`."""
     return (EPOCH + timedelta(minutes=minutes)).isoformat()[:17].encode()
 
 

@@ -11,12 +11,15 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridge_posthog.rules import attribute, picker, scalar, word
+from bridge_posthog.rules import attribute, scalar, word
 from bridge_posthog.tokens import OBJECT, dump, members, prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from bridge_posthog.config import PostHogConfig, Survey
 
 __all__ = ["Named", "Namer", "Source", "namers", "opened_by", "unknown_name"]
@@ -63,24 +66,24 @@ class Namer:
 
     def __init__(self, tell: Tell, *paths: str, read: Callable[[Any], str] = word) -> None:
         self._tell, self._read = tell, read
+        self.of_words = read is word
         self._kept: Any = lru_cache(maxsize=CACHE_SIZE)(tell)
-        self._paths = [path.split(".") for path in paths]
-        self._pick = picker([".".join(map(attribute, path)) for path in self._paths])
+        self.paths = [tuple(path.split(".")) for path in paths]
+        self._getters = [attrgetter(".".join(map(attribute, path))) for path in self.paths]
 
-    def name(self, edata: Any, source: Source, *, keep: bool) -> Named:
-        """Name an event by its `edata`, as a form has read it or by key; `keep` the answer for others."""
-        words: tuple[Any, ...]
-        if type(edata) is dict:
-            words = tuple(self._read(_at(edata, path)) for path in self._paths)
+    def name_all(self, column: Sequence[Any], sources: Iterable[Source], *, keep: bool) -> list[Named]:
+        """Name events by their `edata`, each as a form has read it or each by key; `keep` the answers."""
+        if type(column[0]) is dict:
+            words = [[_at(edata, path) for edata in column] for path in self.paths]
         else:
-            words = self._pick(edata)
-            if set(map(type, words)) != TEXTS:
-                words = tuple(map(self._read, words))
-        named: Named = (self._kept if keep else self._tell)(source, *words)
-        return named
+            words = [list(map(get, column)) for get in self._getters]
+        for index, found in enumerate(words):
+            if not set(map(type, found)) <= TEXTS:
+                words[index] = list(map(self._read, found))
+        return list(map(self._kept if keep else self._tell, sources, *words))
 
 
-def _at(edata: Any, path: list[str]) -> Any:
+def _at(edata: Any, path: Sequence[str]) -> Any:
     for key in path[:-1]:
         inside = bytes(edata.get(key) or b"null")
         edata = members(inside) if inside[0] == OBJECT else {}
@@ -112,8 +115,14 @@ def opened_by(name: str) -> bytes:
     return b'","event":' + dump(name)
 
 
+_opened_by = lru_cache(maxsize=CACHE_SIZE)(opened_by)
+_prefix = lru_cache(maxsize=CACHE_SIZE)(prefix)
+
+
 def _named(name: str, **properties: Any) -> Named:
-    return Named(opened_by(name), b"".join(prefix(key) + dump(value) for key, value in properties.items()))
+    return Named(
+        _opened_by(name), b"".join([_prefix(key) + dump(value) for key, value in properties.items()])
+    )
 
 
 def _stage(kind: str) -> str:

@@ -8,11 +8,14 @@ Either way an event gets what it would get alone.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from bridge_posthog.ids import DAY, derived_session, own_session
+from bridge_posthog.naming import Source
 from bridge_posthog.people import identify, shorten
-from bridge_posthog.surroundings import CACHE_SIZE, SMALL, Producers, relate
+from bridge_posthog.surroundings import CACHE_SIZE, SMALL, Producers
 from bridge_posthog.tokens import dump
 from bridge_posthog.wire import opening
 
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from bridge.events import Actor, Event, Producer
     from bridge_posthog.config import PostHogConfig
-    from bridge_posthog.naming import Source
     from bridge_posthog.wire import Protocol
 
 __all__ = ["Setting", "Settings"]
@@ -29,7 +31,7 @@ __all__ = ["Setting", "Settings"]
 VERSION = 14  # where a UUID says which kind it is
 
 
-class Setting(NamedTuple):
+class Setting(msgspec.Struct, frozen=True, gc=False):
     """What leads from an event's name to its own properties, and what is known of who did it.
 
     An `opening` that is not `named` lacks the distinct id: only the event itself can give it.
@@ -47,7 +49,6 @@ class Settings:
     def __init__(self, config: PostHogConfig, protocol: Protocol, hide: Callable[[str], str]) -> None:
         self._protocol: Protocol = protocol
         self._profiles = config.person_profiles
-        self._relates = config.properties == "flat"
         self._boundary = config.session_boundary_hour * 3_600_000
         self._hide = hide
         self._describe: Any = lru_cache(maxsize=CACHE_SIZE)(Producers(config).describe)
@@ -56,18 +57,22 @@ class Settings:
     def along(self, events: Sequence[Event], times: Sequence[int]) -> list[Setting]:
         """The setting of each event, which happened at its time (ms)."""
         column: list[Setting] = []
-        context: Any = None
-        actor = ver = tags = None
+        did = sid = actor = channel = env = producer = ver = None
         since = until = 0
         for event, at in zip(events, times, strict=True):
+            context = event.context
             if not (
                 since <= at < until
-                and event.context == context
+                and context.did == did
+                and context.sid == sid
                 and event.actor == actor
-                and event.tags == tags
+                and context.channel == channel
+                and context.env == env
+                and context.pdata == producer
                 and event.ver == ver
             ):
-                context, actor, ver, tags = event.context, event.actor, event.ver, event.tags
+                did, sid, channel, env = context.did, context.sid, context.channel, context.env
+                actor, producer, ver = event.actor, context.pdata, event.ver
                 setting, since, until = self._of(event, at)
             column.append(setting)
         return column
@@ -85,11 +90,10 @@ class Settings:
             event.actor, event.ver, context.channel, context.env, context.pdata,
             context.did or "", sid, own, 0 if own else window,
         )  # fmt: skip
-        before = b"" if setting.named else _named(f"event:{event.mid}")
-        after = relate(context, event.tags) if self._relates else b""
-        if before or after:
-            setting = Setting(before + setting.opening + after, *setting[1:])
-        return setting, since, since if before else until
+        if setting.named:
+            return setting, since, until
+        opening = _named(f"event:{event.mid}") + setting.opening
+        return Setting(opening, setting.named, setting.person, setting.source), since, since
 
     def _make(
         self,

@@ -8,19 +8,21 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from bridge_posthog.naming import Source
 from bridge_posthog.people import is_placeholder, shorten
 from bridge_posthog.tokens import LONGEST_NAME, below, dump, load, prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-    from bridge.events import Context, Event, Producer
+    from bridge.events import CData, Context, Event, Producer
     from bridge_posthog.config import PostHogConfig
 
-__all__ = ["Piece", "Place", "Places", "Producers", "piece", "relate"]
+__all__ = ["Piece", "Place", "Places", "Producers", "piece", "relations"]
 
 CACHE_SIZE = 8_192
 SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not fill the memory
@@ -88,7 +90,7 @@ class Producers:
         return Source(name, version, app, base), piece(properties)
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Properties of an event's object and groups; `groups` for `$groupidentify`."""
 
     piece: Piece
@@ -153,20 +155,43 @@ def more_groups(config: PostHogConfig) -> Callable[[Context], tuple[tuple[str, s
     return more
 
 
-def relate(context: Context, tags: list[str] | None) -> Piece:
-    """The properties `cdata_<type>` (numbered where a type repeats), `context_rollup_<level>` and `tags`."""
+def relations(events: Sequence[Event]) -> list[Piece]:
+    """The properties `cdata_<type>`, `context_rollup_<level>` and `tags` of each event.
+
+    Neighbours mostly share them, or differ in one.
+    """
+    column: list[Piece] = []
+    cdata = rollup = tags = None
+    correlated = placed = tagged = related = b""
+    for event in events:
+        context = event.context
+        if not (context.cdata == cdata and context.rollup == rollup and event.tags == tags):
+            if context.cdata != cdata:
+                cdata = context.cdata
+                correlated = _correlate(cdata or ())
+            if context.rollup != rollup:
+                rollup = context.rollup
+                placed = _place(rollup or {})
+            if event.tags != tags:
+                tags = event.tags
+                tagged = b',"tags":' + dump(tags) if tags else b""
+            related = b"".join((correlated, placed, tagged))
+        column.append(related)
+    return column
+
+
+def _correlate(cdata: Iterable[CData]) -> Piece:
+    """What the event belongs to, by type; numbered where a type repeats."""
     pieces: list[bytes] = []
-    for item in context.cdata or ():
+    for item in cdata:
         if item.type and item.id:
             opened = _correlation(item.type) if len(item.type) <= LONGEST_NAME else _opened(item.type)
             pieces += (_numbered(item.type, pieces) if opened in pieces else opened, dump(item.id))
-    if levels := context.rollup:
-        for level, opened in _ROLLUP:
-            if value := levels.get(level):
-                pieces += (opened, dump(value))
-    if tags:
-        pieces += (b',"tags":', dump(tags))
     return b"".join(pieces)
+
+
+def _place(levels: Mapping[str, str]) -> Piece:
+    return b"".join(opened + dump(value) for level, opened in _ROLLUP if (value := levels.get(level)))
 
 
 def _opened(kind: str, number: str = "") -> bytes:

@@ -21,6 +21,8 @@ __all__ = [
     "Members",
     "StrictDraft",
     "below",
+    "dump",
+    "dump_lines",
     "elements",
     "load",
     "members",
@@ -48,6 +50,7 @@ CONTAINERS: Final = frozenset((OBJECT, ARRAY))
 DIGITS: Final = frozenset(b"-0123456789")
 
 dump = msgspec.json.Encoder().encode
+dump_lines = msgspec.json.Encoder().encode_lines
 load = msgspec.json.Decoder().decode
 members = msgspec.json.Decoder(Members).decode
 elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
