@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from bridge.engine.loads import Load, Remnant, Segment
+from bridge.engine.loads import Load, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["EVENT_BYTES", "Batcher", "size_of"]
 
 EVENT_BYTES = 1_400  # a decoded event without its text: some 23 small objects (tracemalloc)
-REMNANT_BYTES = 200  # eid, mid, and what holds them
 
 
 def size_of(events: Sequence[Event], payloads: Sequence[Any]) -> list[int]:
@@ -31,21 +30,19 @@ def size_of(events: Sequence[Event], payloads: Sequence[Any]) -> list[int]:
     ]
 
 
-def beside(events: Sequence[Event], payloads: Sequence[Any], *, kept: bool = True) -> int:
-    """Bytes held besides the payloads: by events or what is left of them, and text that is not the payload."""
-    objects = (EVENT_BYTES if kept else REMNANT_BYTES) * len(events)
+def beside(events: Sequence[Event], payloads: Sequence[Any]) -> int:
+    """Bytes that events hold besides their payloads: decoded, and the text where that is not the payload."""
+    decoded = EVENT_BYTES * len(events)
     if not events or payloads[0] is events[0].raw:
-        return objects
-    return objects + sum(len(event.raw) for event in events)
+        return decoded
+    return decoded + sum(len(event.raw) for event in events)
 
 
 class Batcher:
     """Collects mapped events in delivery order; one open batch at a time."""
 
-    def __init__(self, limits: BatchLimits, *, kept: bool = True) -> None:
-        """`kept` says whether whoever sends wants the events themselves."""
+    def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
-        self._kept = kept
         self._reset()
 
     @property
@@ -94,14 +91,13 @@ class Batcher:
         if not self._events:
             return []
         load = Load(
-            self._events, self._payloads, self._segments, self._size, len(self._events),
-            beside=self._beside, kept=self._kept,
-        )  # fmt: skip
+            self._events, self._payloads, self._segments, self._size, len(self._events), beside=self._beside
+        )
         self._reset()
         return [load]
 
     def _reset(self) -> None:
-        self._events: list[Any] = []
+        self._events: list[Event] = []
         self._payloads: list[Any] = []
         self._segments: list[Segment] = []
         self._size = self._beside = 0
@@ -110,9 +106,9 @@ class Batcher:
     def _take(self, segment: Segment, events: Sequence[Event], payloads: Sequence[Any], now: float) -> None:
         if not self._events:
             self._opened = now
-        self._events += events if self._kept else [Remnant(one.eid, one.mid, one.source) for one in events]
+        self._events += events
         self._payloads += payloads
-        self._beside += beside(events, payloads, kept=self._kept)
+        self._beside += beside(events, payloads)
         self._segments.append(segment)
 
     def _full(self) -> bool:

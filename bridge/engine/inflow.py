@@ -132,7 +132,7 @@ class SinkInflow:
         self._progress = progress
         self._limits = limits
         self._packer = Packer(sink, limits, progress, window) if isinstance(sink, ObjectSink) else None
-        self._batcher = Batcher(limits, kept=sink.keeps_events)
+        self._batcher = Batcher(limits)
         self._window = Window(window) if window and self._packer is None else None
 
     @property

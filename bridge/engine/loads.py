@@ -5,9 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from bridge.sinks import Batch, Span
 
@@ -18,15 +16,7 @@ if TYPE_CHECKING:
     from bridge.events import Event
     from bridge.journals.base import Page
 
-__all__ = ["Load", "Remnant", "Segment"]
-
-
-class Remnant(msgspec.Struct, frozen=True, gc=False):
-    """What a dead letter needs of an event that was let go of."""
-
-    eid: str
-    mid: str
-    source: bytes
+__all__ = ["Load", "Segment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +32,13 @@ class Segment:
 class Load:
     """What is sent at once.
 
-    For an ordinary sink `events`, `payloads` and the `segments`' origins are parallel; unless they
-    are `kept` for the sink, the events are remnants. For an
+    For an ordinary sink `events`, `payloads` and the `segments`' origins are parallel. For an
     `ObjectSink` the payloads are packs, `events` is empty and `ticket` settles all `count`
     events together. `attempt` counts sends so far; times are seconds of a monotonic clock.
     `size` is bytes of payload, `beside` what the events hold in memory besides.
     """
 
-    events: Sequence[Event] | Sequence[Remnant]
+    events: Sequence[Event]
     payloads: Sequence[Any]
     segments: Sequence[Segment]
     size: int
@@ -61,7 +50,6 @@ class Load:
     ticket: Ticket | None = None
     span: Span | None = None
     beside: int = 0
-    kept: bool = True
 
     @property
     def held(self) -> int:
@@ -70,8 +58,7 @@ class Load:
 
     def batch(self, sink: str) -> Batch[Any]:
         """The public view of this load, for its next attempt."""
-        events = cast("Sequence[Event]", self.events if self.kept else ())
-        return Batch(self.payloads, events, sink, self.attempt, self.spans())
+        return Batch(self.payloads, self.events, sink, self.attempt, self.spans())
 
     def spans(self) -> tuple[Span, ...]:
         """Where the events stand in the journal, one span a page."""
@@ -127,9 +114,8 @@ class Load:
             base += len(segment.origins)
         size, beside = (whole * len(indexes) // max(self.count, 1) for whole in (self.size, self.beside))
         return Load(
-            cast("Sequence[Event]", [self.events[i] for i in indexes]), [self.payloads[i] for i in indexes], segments, size,
+            [self.events[i] for i in indexes], [self.payloads[i] for i in indexes], segments, size,
             len(indexes), self.number, self.attempt, self.faults, self.first_ms, beside=beside,
-            kept=self.kept,
         )  # fmt: skip
 
     def halves(self) -> tuple[Load, Load]:

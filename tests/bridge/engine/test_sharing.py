@@ -181,8 +181,17 @@ def test_what_one_behind_decodes_pushes_nothing_out(decoder, pages):
     shared, (leader, other), _ = together(decoder, 2)
     take(shared, leader, *pages[:10])
     before = list(shared._pages)
-    take(shared, other, *pages[:5])
+    take(shared, other, *pages[2:5])
     assert list(shared._pages) == before
+
+
+def test_what_everybody_has_taken_is_let_go_of(decoder, pages):
+    shared, seats, _ = together(decoder, 3)
+    for seat in seats:
+        take(shared, seat, pages[0])
+    assert shared._pages == {}
+    assert shared._size == 0
+    assert decoder.batches == 1
 
 
 def test_who_reads_other_streams_is_waited_for_once(decoder, pages, make_page):
