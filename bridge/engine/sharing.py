@@ -28,7 +28,7 @@ __all__ = ["Seat", "SharedDecoder"]
 Key = tuple[str, int, int]
 WAIT = 0.5  # for a neighbour that is decoding the page
 PATIENCE = 0.5  # for a neighbour that is some pages behind
-WELCOME, FIRST = 1.0, 4  # for one that has just begun, and in how many pages it gets going
+WELCOME, FIRST = 1.0, 16  # for one that has just begun, and in how many pages it gets going
 
 
 @dataclass(slots=True, eq=False)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SqliteJournal", "SqliteJournalConfig"]
 
 STREAM = "log"
-PAGE_EVENTS = 1_000
-PAGE_BYTES = 2 * 1024 * 1024
+PAGE_EVENTS = 250
+PAGE_BYTES = 512 * 1024
 TRIM_SLICE = 10_000
 TUNING = (
     "wal_autocheckpoint=1000",  # pages; a commit that checkpoints keeps all senders waiting

@@ -147,6 +147,7 @@ def test_a_leader_lets_its_neighbours_take_what_would_be_forgotten(decoder, page
 
 def test_who_stays_away_is_waited_for_once(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
+    other.pages = sharing.FIRST
     take(shared, other, *pages[:6])
     take(shared, leader, *pages[:6])
     waited.clear()
@@ -197,6 +198,7 @@ def test_what_everybody_has_taken_is_let_go_of(decoder, pages):
 def test_who_reads_other_streams_is_waited_for_once(decoder, pages, make_page):
     shared, (leader, other), waited = together(decoder, 2)
     elsewhere = [make_page(start, 5, stream="elsewhere") for start in range(0, 1_000, 50)]
+    other.pages = sharing.FIRST
     take(shared, other, *elsewhere[:10])
     waited.clear()
 
@@ -213,7 +215,7 @@ def test_who_reads_other_streams_is_waited_for_once(decoder, pages, make_page):
 
 def test_who_is_ahead_is_not_waited_for(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
-    other.at, other.pages = {"s": 10_000}, 9
+    other.at, other.pages = {"s": 10_000}, 99
     take(shared, leader, *pages)
     assert waited == []
 
@@ -221,7 +223,7 @@ def test_who_is_ahead_is_not_waited_for(decoder, pages):
 def test_a_patient_one_leaves_the_decoding_to_who_comes(decoder, pages):
     shared, (worker,), waited = together(decoder, 1)
     patient = shared.seat(patient=True)
-    worker.pages = 9
+    worker.pages = 99
 
     def come(seconds):
         waited.append(0.001)

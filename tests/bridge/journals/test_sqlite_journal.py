@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.journals.base import JournalFullError
-from bridge.journals.sqlite import SqliteJournal, SqliteJournalConfig
+from bridge.journals.sqlite import PAGE_BYTES, PAGE_EVENTS, SqliteJournal, SqliteJournalConfig
 from bridge.state import StateFullError
 
 
@@ -37,8 +37,8 @@ def test_events_come_back_in_order_with_their_positions(journal, read_all):
     journal.append(records(0, 2_500), "test")
     one = reader(journal)
     page = one.read(0)
-    assert (page.start, page.end, page.before(3), page.after(3)) == (1, 1_000, 4, 5)
-    assert len(page.received) == len(page.payloads) == 999
+    assert (page.start, page.end, page.before(3), page.after(3)) == (1, PAGE_EVENTS, 4, 5)
+    assert len(page.received) == len(page.payloads) == PAGE_EVENTS - 1
     assert page.payloads + read_all(one) == records(0, 2_500)
     assert one.at_end()
 
@@ -56,13 +56,14 @@ def test_a_reader_continues_at_its_cursor_and_others_are_not_affected(journal, r
 def test_pipelines_that_stand_apart_cut_the_same_pages_again(journal):
     journal.append(records(0, 3_000), "test")
     one, two = reader(journal, "a"), reader(journal, "b")
-    two.rewind({"log": 777})
+    two.rewind({"log": PAGE_EVENTS - 23})
     ends = [[page.end for page in (r.read(0), r.read(0))] for r in (one, two)]
+    assert ends[0] == [PAGE_EVENTS, 2 * PAGE_EVENTS]
     assert ends[0] == ends[1]
 
 
 def test_a_page_is_bounded_in_bytes(journal):
-    journal.append([b"x" * 700_000] * 5, "test")
+    journal.append([b"x" * (PAGE_BYTES * 2 // 5)] * 5, "test")
     assert [len(reader(journal).read(0).payloads)] == [3]
 
 

@@ -219,8 +219,9 @@ def world():
 
 
 def test_records_are_fetched_once_for_all_and_are_the_same_bytes(
-    cluster, produce, make_journal, make_raw, patience
+    cluster, produce, make_journal, make_raw, patience, monkeypatch
 ):
+    monkeypatch.setattr(kafka_feed, "KEPT_PAGES", 256)
     cluster.topic("t", 2)
     journal = make_journal("t")
     readers = [journal.reader(name, "earliest", lambda: None) for name in ("a", "b", "c")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.journals.kafka_pages import MAX_LOOSE, PAGE_BYTES, Pager
+from bridge.journals.kafka_pages import MAX_LOOSE, PAGE_BYTES, PAGE_RECORDS, Pager
 
 runs = st.lists(
     st.tuples(st.integers(1, 700), st.one_of(st.none(), st.binary(max_size=5))), min_size=1, max_size=60
@@ -68,14 +68,19 @@ def test_readers_that_get_the_records_in_other_pieces_cut_the_same_pages(steps, 
     assert cuts[0] == cuts[1]
 
 
-def test_pages_end_at_multiples_of_a_thousand():
-    pager = Pager()
-    add(pager, (list(range(250, 3_100)), [b"x"] * 2_850, [1] * 2_850), position=250)
-    assert [(page.start, page.end) for page in taken(pager)] == [(250, 1_000), (1_000, 2_000), (2_000, 3_000)]
+def test_pages_end_at_multiples_of_their_length():
+    pager, length = Pager(), PAGE_RECORDS
+    offsets = list(range(60, 3 * length + 100))
+    add(pager, (offsets, [b"x"] * len(offsets), [1] * len(offsets)), position=60)
+    assert [(page.start, page.end) for page in taken(pager)] == [
+        (60, length),
+        (length, 2 * length),
+        (2 * length, 3 * length),
+    ]
     pager.flush("other")
     assert taken(pager) == []
     pager.flush("t[0]")
-    assert [(page.start, page.end) for page in taken(pager)] == [(3_000, 3_100)]
+    assert [(page.start, page.end) for page in taken(pager)] == [(3 * length, 3 * length + 100)]
 
 
 def test_a_long_gap_makes_no_empty_pages():
@@ -93,16 +98,16 @@ def test_large_records_fill_a_page_early():
 
 def test_half_filled_pages_of_many_partitions_are_bounded():
     pager, value = Pager(), b"x" * (PAGE_BYTES - 1)
-    for partition in range(10):
+    for partition in range(40):
         add(pager, ([0], [value], [1]), stream=f"t[{partition}]")
-    waiting = 10 - len(taken(pager))
+    waiting = 40 - len(taken(pager))
     assert waiting * len(value) < MAX_LOOSE
 
 
 def test_a_dropped_stream_leaves_nothing_behind():
     pager = Pager()
     for stream in ("t[0]", "t[1]"):
-        add(pager, (list(range(1_500)), [b"x"] * 1_500, [1] * 1_500), stream=stream)
+        add(pager, (list(range(300)), [b"x"] * 300, [1] * 300), stream=stream)
     pager.drop("t[0]")
     pager.flush()
     assert [page.stream for page in taken(pager)] == ["t[1]", "t[1]"]
