@@ -135,7 +135,8 @@ def parts(lines, rounds):
         parcels = [pack(part, None) for part in payloads]
         bodies = [body("v1", parcel.events, KEY, 0.0, historical=False) for parcel in parcels]
         answers = [accepted(parcel) for parcel in parcels]
-        size, sent = (sum(map(len, found)) / len(lines) for found in (bodies, map(zstd, bodies)))
+        whole = (map(b"".join, bodies), map(zstd, bodies))
+        size, sent = (sum(map(len, found)) / len(lines) for found in whole)
         print(f"{properties}: {size:.0f} bytes an event, {sent:.0f} compressed")
         for name, items, work in (
             ("take payloads apart", payloads, lambda part: pack(part, None)),

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import zstandard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["compress", "compress_joined", "compress_zstd"]
+__all__ = ["compress", "compress_joined", "compress_zstd", "joined"]
 
 GZIP_FORMAT = 31
 FASTEST_ZLIB_ONLY = 4  # ISA-L has levels 0 to 3
@@ -44,11 +45,11 @@ def compress(data: bytes | memoryview, level: int = 1) -> bytes:
     return zlib.compress(data, level, GZIP_FORMAT)
 
 
-def compress_joined(parts: Iterable[bytes], level: int = 1) -> bytes:
-    """Return what `compress` makes of the joined `parts`.
+@contextmanager
+def joined(parts: Iterable[bytes]) -> Iterator[memoryview]:
+    """The joined `parts`, to be read until this ends; where those of a request before were joined.
 
-    They are joined where those of the request before were: fresh memory for each large body costs
-    more than the copy (page faults).
+    Fresh memory for each large body costs more than the copy (page faults).
     """
     try:
         buffer = _used.pop()
@@ -56,12 +57,17 @@ def compress_joined(parts: Iterable[bytes], level: int = 1) -> bytes:
         buffer = io.BytesIO()
     buffer.seek(0)
     buffer.writelines(parts)
-    with buffer.getbuffer() as memory:
-        packed = compress(memory[: buffer.tell()], level)
+    with buffer.getbuffer() as memory, memory[: buffer.tell()] as text:
+        yield text
         keep = len(memory) <= LARGEST_KEPT and len(_used) < MOST_KEPT
     if keep:
         _used.append(buffer)
-    return packed
+
+
+def compress_joined(parts: Iterable[bytes], level: int = 1) -> bytes:
+    """Return what `compress` makes of the joined `parts`, joined where those of a request before were."""
+    with joined(parts) as text:
+        return compress(text, level)
 
 
 def compress_zstd(data: bytes, level: int = 1) -> bytes:

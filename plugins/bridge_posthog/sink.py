@@ -151,12 +151,12 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
             raise SetupError("the sink is not open")
         key, now = self.config.api_key.reveal(), self._clock()
         encoding = _encoding(self.config, protocol)
-        data = body(protocol, parcel.events, key, now, self.config.historical_migration)
+        pieces = body(protocol, parcel.events, key, now, self.config.historical_migration)
         uuids = [uuid for own in parcel.uuids for uuid in own]
         return self._client.request(
             "POST",
             f"{self._host}{PATHS[protocol]}",
-            content=packed(data, encoding),
+            content=packed(pieces, encoding),
             headers=headers(
                 protocol, key=key, agent=self._agent, encoding=encoding, uuids=uuids, attempt=attempt, now=now
             ),

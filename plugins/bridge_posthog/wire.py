@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import zstandard
 
-from bridge.compression import compress
+from bridge.compression import compress_joined, joined
 from bridge_posthog.heads import UUID
 from bridge_posthog.ids import uuid8
 from bridge_posthog.moments import iso
@@ -96,8 +96,8 @@ def pack(payloads: Sequence[bytes], known: Container[str] | None = ()) -> Parcel
     return Parcel([*events.values()], owned)
 
 
-def body(protocol: Protocol, events: Sequence[bytes], key: str, now: float, historical: bool) -> bytes:
-    """The request's body, not yet compressed; `now` in Unix seconds, `key` only in V0's."""
+def body(protocol: Protocol, events: Sequence[bytes], key: str, now: float, historical: bool) -> list[bytes]:
+    """The request's body in pieces, not yet compressed; `now` in Unix seconds, `key` only in V0's."""
     time = iso(int(now * 1000)).encode()
     if protocol == "v1":
         start = b'{"created_at":"%b","batch":[' % time
@@ -105,12 +105,9 @@ def body(protocol: Protocol, events: Sequence[bytes], key: str, now: float, hist
     else:
         named = key.encode(), b"true" if historical else b"false", time
         start, end = b'{"api_key":"%b","historical_migration":%b,"sent_at":"%b","batch":[' % named, b"]}"
-    if not events:
-        return start + end
-    pieces = list(events)  # joined in one go: a body has megabytes, and every copy of it costs
-    pieces[0] = start + pieces[0]
-    pieces[-1] += end
-    return b",".join(pieces)
+    pieces = [piece for event in events for piece in (b",", event)]
+    pieces[:1] = [start]
+    return [*pieces, end]
 
 
 def headers(
@@ -139,8 +136,11 @@ def headers(
     }
 
 
-def packed(data: bytes, encoding: Encoding) -> bytes:
+def packed(pieces: Sequence[bytes], encoding: Encoding) -> bytes:
     """Compress a body in one shot, at the fastest level."""
-    if encoding == "zstd":
-        return bytes(memoryview(zstandard.ZstdCompressor(compression_params=_ZSTD).compress(data)))
-    return compress(data) if encoding == "gzip" else data
+    if encoding == "none":
+        return b"".join(pieces)
+    if encoding == "gzip":
+        return compress_joined(pieces)
+    with joined(pieces) as text:
+        return bytes(memoryview(zstandard.ZstdCompressor(compression_params=_ZSTD).compress(text)))

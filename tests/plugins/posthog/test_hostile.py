@@ -89,7 +89,7 @@ lenient = Decoder(Level.ENVELOPE)
 def _body(mode, payload):
     from bridge_posthog.wire import body
 
-    return body(mode, payload.split(b"\n"), KEY, 1_767_700_000.0, historical=False)
+    return b"".join(body(mode, payload.split(b"\n"), KEY, 1_767_700_000.0, historical=False))
 
 
 def _accepted(rules, mode, payload):

@@ -74,7 +74,7 @@ def test_every_real_event_is_taken_by_capture(mode, properties, shared, make_sin
     assert len(events) >= 800
     sink = make_sink(capture_mode=mode, properties=properties, group_identify=True)
     parcel = pack(sink.map_batch(events))
-    sent = body(mode, parcel.events, "phc_x", 1_767_700_000.0, historical=False)
+    sent = b"".join(body(mode, parcel.events, "phc_x", 1_767_700_000.0, historical=False))
     taken = rules.judge_v0(sent) if mode == "v0" else rules.judge_v1(sent, HEADERS)
     assert len(taken.events) == len(parcel.events)
     assert {verdict["result"] for verdict in taken.verdicts.values()} <= {"ok"}

@@ -43,8 +43,8 @@ def test_payloads_known_to_be_one_event_each_are_not_searched_for_more():
 
 
 def test_a_request_without_events_asks_only_for_an_opinion():
-    assert json.loads(body("v1", [], "phc_x", NOW, historical=False))["batch"] == []
-    assert json.loads(body("v0", [], "phc_x", NOW, historical=False))["batch"] == []
+    assert json.loads(b"".join(body("v1", [], "phc_x", NOW, historical=False)))["batch"] == []
+    assert json.loads(b"".join(body("v0", [], "phc_x", NOW, historical=False)))["batch"] == []
 
 
 def test_an_event_that_is_in_the_parcel_already_is_not_sent_again():
@@ -62,13 +62,16 @@ def test_additional_events_are_sent_once_and_not_if_they_are_known():
 
 
 def test_the_body_of_v1_names_no_key():
-    found = json.loads(body("v1", [b'{"a":1}', b'{"b":2}'], "phc_x", NOW, historical=False))
+    found = json.loads(b"".join(body("v1", [b'{"a":1}', b'{"b":2}'], "phc_x", NOW, historical=False)))
     assert found == {"created_at": "2026-01-06T11:46:40.000Z", "batch": [{"a": 1}, {"b": 2}]}
-    assert json.loads(body("v1", [b"{}"], "phc_x", NOW, historical=True))["historical_migration"] is True
+    assert (
+        json.loads(b"".join(body("v1", [b"{}"], "phc_x", NOW, historical=True)))["historical_migration"]
+        is True
+    )
 
 
 def test_the_body_of_v0_names_the_key_and_the_time_of_sending():
-    found = json.loads(body("v0", [b'{"a":1}'], "phc_x", NOW, historical=True))
+    found = json.loads(b"".join(body("v0", [b'{"a":1}'], "phc_x", NOW, historical=True)))
     assert found == {
         "api_key": "phc_x",
         "historical_migration": True,
@@ -103,9 +106,9 @@ def test_v0_says_nothing_it_need_not():
 
 def test_bodies_are_compressed_as_named():
     data = b"abc" * 1000
-    assert gzip.decompress(packed(data, "gzip")) == data
-    assert zstandard.ZstdDecompressor().decompress(packed(data, "zstd")) == data
-    assert packed(data, "none") == data
+    assert gzip.decompress(packed([data], "gzip")) == data
+    assert zstandard.ZstdDecompressor().decompress(packed([data], "zstd")) == data
+    assert packed([data], "none") == data
 
 
 PARCEL = Parcel([b"", b"", b""], [(ONE,), (TWO,), (THREE,), ()])
