@@ -48,7 +48,8 @@ class FileSink(Sink):
             raise TransientError("refused")
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(handle, b"".join(payload + b"\n" for payload in batch.payloads))
+            # A kill may cut a write short; the next one then begins a line of its own.
+            os.write(handle, b"".join(b"\n" + payload for payload in batch.payloads))
         finally:
             os.close(handle)
         time.sleep(self._delay * random.random())
