@@ -87,6 +87,8 @@ class Packer:
         begin, at = 0, page.start
         while at < page.end:
             growing = self._growing(page.stream, at, now)
+            if page.stream in self.cuts:
+                growing.opened = now  # on its way to a planned end it is not too old while it grows
             stop = self._stop(growing, origins, sizes, begin)
             at = page.before(origins[stop]) if stop < len(events) else page.end
             cut = self.cuts.get(page.stream)

@@ -124,6 +124,19 @@ def test_a_cut_ends_the_object_exactly_there(progress):
         assert sum(load.count for load in loads + packer.flush()) == 4
 
 
+def test_an_object_on_its_way_to_a_planned_end_is_not_too_old_while_it_grows(progress):
+    packer = packer_of(progress, max_age=300.0)
+    packer.cuts["s"] = 60
+    feed(packer, [make_page(0, [[1], [2]])], now=50.0)
+    feed(packer, [make_page(20, [[3], [4]])], now=340.0)
+    assert packer.due(350.0) == []
+    assert packer.closes_at == 640.0
+    (load,) = feed(packer, [make_page(40, [[5], [6]])], now=630.0)
+    assert (load.span.start, load.span.end) == (0, 60)
+    feed(packer, [make_page(60, [[7]])], now=640.0)
+    assert packer.closes_at == 940.0
+
+
 def test_streams_grow_apart(progress):
     packer = packer_of(progress)
     feed(packer, [make_page(0, [[1]], "a"), make_page(0, [[2]], "b"), make_page(10, [[3]], "a")])
