@@ -147,7 +147,7 @@ def sink_pipeline(
         plugin=plugin,
         max_in_flight=settings.in_flight(sink),
         max_held_bytes=max(buffer, 2 * limits.max_bytes),
-        max_idle_bytes=max(_idle(sink, buffer), 2 * limits.max_bytes),
+        max_idle_bytes=max(_idle(sink, buffer), limits.max_bytes),
         backoff=Backoff(retry.min, retry.max),
         probe=Backoff(retry.probe_min, retry.probe_max),
         until_idle=parts.until_idle,

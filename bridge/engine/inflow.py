@@ -73,6 +73,9 @@ class Inflow(Protocol):
     def cut(self, stream: str, end: int) -> None:
         """End the stream's next object exactly here."""
 
+    def rest(self) -> None:
+        """The destination takes nothing: the neighbours go on without this pipeline."""
+
 
 class RejectsInflow:
     """The pipeline of invalid events: every one becomes a dead letter, the valid ones pass by."""
@@ -109,6 +112,10 @@ class RejectsInflow:
 
     def cut(self, stream: str, end: int) -> None:
         """Nothing is cut."""
+
+    def rest(self) -> None:
+        """The neighbours go on without this pipeline."""
+        self._decoder.leave(self._seat)
 
 
 class SinkInflow:
@@ -190,6 +197,10 @@ class SinkInflow:
         """The stream's next object must end exactly here."""
         if self._packer is not None:
             self._packer.cuts[stream] = end
+
+    def rest(self) -> None:
+        """The destination takes nothing: the neighbours go on without this pipeline."""
+        self._decoder.leave(self._seat)
 
     def _batch(self, ticket: Ticket, page: Page, mapped: Mapped, now: float) -> list[Load]:
         self._progress.add(ticket, len(mapped.events))

@@ -93,6 +93,16 @@ class SharedDecoder:
             self._seats.append(seat)
         return seat
 
+    def leave(self, seat: Seat) -> None:
+        """This pipeline takes nothing for now: nobody waits for it, and nothing is kept for it."""
+        with self._change:
+            if seat.gone:
+                return
+            seat.gone = True
+            for key, remembered in list(self._pages.items()):
+                self._forget_if_done(key, remembered)
+            self._change.notify_all()
+
     def decode(self, page: Page, seat: Seat | None = None) -> Decoded:
         """The page's events and rejects. Whoever has no `seat` neither waits for others nor is waited for."""
         key = (page.stream, page.start, page.end)
@@ -137,10 +147,14 @@ class SharedDecoder:
         if seat is not None:
             seat.away.discard(key[0])
             remembered.takers.add(seat)
-            if not any(one not in remembered.takers and one.may_come(*key[:2]) for one in self._seats):
-                self._size -= self._pages.pop(key).size
+            self._forget_if_done(key, remembered)
             self._change.notify_all()
         return remembered.decoded
+
+    def _forget_if_done(self, key: Key, remembered: _Remembered) -> None:
+        """Let go of a page that nobody is to come to any more."""
+        if not any(one not in remembered.takers and one.may_come(*key[:2]) for one in self._seats):
+            self._size -= self._pages.pop(key).size
 
     def _behind(self, key: Key, size: int, seat: Seat | None) -> Iterator[tuple[str, Seat]]:
         """The neighbours that keep up and have not come to a page that this one would push out.

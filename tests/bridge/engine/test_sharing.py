@@ -220,6 +220,18 @@ def test_who_is_ahead_is_not_waited_for(decoder, pages):
     assert waited == []
 
 
+def test_for_who_rests_nobody_waits_and_nothing_is_kept(decoder, pages):
+    shared, (leader, other), waited = together(decoder, 2)
+    take(shared, leader, *pages[:2])
+    assert len(shared._pages) == 2
+    shared.leave(other)
+    assert (shared._pages, shared._size) == ({}, 0)
+    take(shared, leader, *pages[2:])
+    assert waited == []
+    take(shared, other, pages[-1])
+    assert not other.gone
+
+
 def test_a_patient_one_leaves_the_decoding_to_who_comes(decoder, pages):
     shared, (worker,), waited = together(decoder, 1)
     patient = shared.seat(patient=True)
