@@ -74,7 +74,7 @@ class Inflow(Protocol):
         """End the stream's next object exactly here."""
 
     def rest(self) -> None:
-        """The destination takes nothing: the neighbours go on without this pipeline."""
+        """There is no room before the destination answers: the neighbours go on without this pipeline."""
 
 
 class RejectsInflow:
@@ -199,7 +199,7 @@ class SinkInflow:
             self._packer.cuts[stream] = end
 
     def rest(self) -> None:
-        """The destination takes nothing: the neighbours go on without this pipeline."""
+        """There is no room before the destination answers: the neighbours go on without this pipeline."""
         self._decoder.leave(self._seat)
 
     def _batch(self, ticket: Ticket, page: Page, mapped: Mapped, now: float) -> list[Load]:

@@ -213,11 +213,8 @@ class Pipeline:
 
     def _allowance(self) -> int:
         """Bytes that may be held: a part of the buffer while the destination takes nothing."""
-        return self.options.max_held_bytes if self._taking() else self.options.max_idle_bytes
-
-    def _taking(self) -> bool:
-        """Whether the destination has taken anything lately."""
-        return self._settler.rate.value(time.monotonic()) > 0
+        taking = self._settler.rate.value(time.monotonic()) > 0
+        return self.options.max_held_bytes if taking else self.options.max_idle_bytes
 
     def _held(self) -> int:
         return self._inflow.size + self._outbox.size
@@ -228,8 +225,7 @@ class Pipeline:
             self._offer(self._inflow.flush())
             return
         self._reader.idle()
-        if not self._taking():
-            self._inflow.rest()
+        self._inflow.rest()
         self._sleep(now)
 
     def _at_rest(self) -> bool:

@@ -35,8 +35,9 @@ WELCOME, FIRST = 1.0, 16  # for one that has just begun, and in how many pages i
 class Seat:
     """Where one pipeline stands in each stream.
 
-    It is not waited for in the streams where it is `away`, and in none while it is `gone`: it has
-    not moved at all when the others waited for it. Whoever comes to the front is back. A `patient`
+    It is not waited for in the streams where it is `away`, too far behind, and in none while it is
+    `gone`: it waits for its destination, or did not move at all when the others waited for it.
+    Whoever comes to the front is back. A `patient`
     one leaves the decoding to others: what it decoded would lie in the cache of the wrong core.
     """
 
@@ -94,7 +95,7 @@ class SharedDecoder:
         return seat
 
     def leave(self, seat: Seat) -> None:
-        """This pipeline takes nothing for now: nobody waits for it, and nothing is kept for it."""
+        """This pipeline waits for its destination: nobody waits for it, and nothing is kept for it."""
         with self._change:
             if seat.gone:
                 return
@@ -110,6 +111,8 @@ class SharedDecoder:
             if seat is not None:
                 front = max(one.at.get(page.stream, page.start) for one in self._seats)
                 seat.come(page.stream, page.start, front)
+                if page.start < front and key not in self._pages and key not in self._busy:
+                    seat.away.add(page.stream)  # too far behind to find anything
                 self._change.notify_all()
             found = self._found(key, page.size, seat)
             if found is not None:

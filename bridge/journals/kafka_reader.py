@@ -126,6 +126,9 @@ class KafkaReader(Member):
     def close(self) -> None:
         """Commit what was settled, waiting a few seconds for the answer, and leave the group."""
         self._watch.forget(self._name)
+        if self._feed is not None:
+            self._feed.leave(self, self._places.keys())
+            self._feed.close()
         if self._consumer is None:
             return
         self._paused = True
@@ -137,9 +140,6 @@ class KafkaReader(Member):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._part_with(consumer)
-        if self._feed is not None:
-            self._feed.leave(self, self._places.keys())
-            self._feed.close()
 
     def _resume(self, consumer: Consumer) -> None:
         self._full_since = None

@@ -232,6 +232,20 @@ def test_for_who_rests_nobody_waits_and_nothing_is_kept(decoder, pages):
     assert not other.gone
 
 
+def test_a_slow_one_is_not_waited_for_page_after_page(decoder, pages):
+    shared, (leader, slow), waited = together(decoder, 2)
+    slow.pages = sharing.FIRST
+    take(shared, slow, pages[0])
+    take(shared, leader, *pages[:3])
+    shared.leave(slow)  # it waits for its destination
+    take(shared, leader, *pages[3:9])
+    for number, page in enumerate(pages[1:8]):  # it has room for one page now and then
+        take(shared, slow, page)
+        take(shared, leader, pages[9 + number])
+    assert waited == []
+    assert slow.away == {"s"}
+
+
 def test_a_patient_one_leaves_the_decoding_to_who_comes(decoder, pages):
     shared, (worker,), waited = together(decoder, 1)
     patient = shared.seat(patient=True)
