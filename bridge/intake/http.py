@@ -183,7 +183,7 @@ class HttpIntake:
         self._listening.set()
         sweeper = asyncio.create_task(self._sweep())
         await self._ended.wait()
-        server.close()
+        await self._stop_listening(server)
         await self._drain()
         sweeper.cancel()
         await asyncio.to_thread(self._appender.close)
@@ -206,12 +206,18 @@ class HttpIntake:
                 if self._appender.trouble:  # senders may have given up, so that nothing else would end it
                     self._appender.submit(()).add_done_callback(asyncio.Future.exception)
 
+    async def _stop_listening(self, server: asyncio.Server) -> None:
+        """Accept nobody any more. Closed at once, asyncio would lose whom it has just accepted."""
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        server.close()
+
     async def _drain(self) -> None:
         """Let every request that is being stored get its answer, for a while."""
         self.closing = self.service.closing = True
         ends = self._loop.time() + self._patience
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
         for connection in list(self._connections):
             connection.shut()
         while self._connections and self._loop.time() < ends:  # noqa: ASYNC110 - once, at the end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import socket
@@ -473,6 +474,21 @@ def test_a_client_that_dawdles_is_cut_off_when_the_time_to_stop_is_over(serve, d
     running.intake.stop(0.0)
     assert drain(found) == b""
     assert running.intake.join(20)
+
+
+def test_who_connects_while_it_stops_is_not_forgotten(serve):
+    running = serve()
+    loop = running.intake._loop
+    found = []
+
+    def connect():
+        found.append(running.connect())
+        loop.call_soon(running.intake._ended.set)  # the loop has accepted, and not yet told the intake
+
+    loop.call_soon_threadsafe(connect)
+    assert running.intake.join(20)
+    assert found[0].recv(10) == b""
+    gc.collect()  # pytest refuses what is found unclosed
 
 
 def test_an_intake_that_never_started_can_be_closed(serve, tmp_path):
