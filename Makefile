@@ -5,9 +5,12 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# The first Python that really runs and is new enough; a name on the PATH may be an empty shim.
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# The first Python that really runs, is new enough and can make environments; a name on the PATH may be an
+# empty shim. A distribution's comes first: it is built with profile-guided optimisation, which a version
+# manager leaves out unless told, and the bridge runs a tenth to a fifth faster.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
 DEMO := data/demo
 
 .PHONY: run test test-real lint bench proof clean
