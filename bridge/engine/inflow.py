@@ -74,7 +74,7 @@ class Inflow(Protocol):
         """End the stream's next object exactly here."""
 
     def rest(self) -> None:
-        """There is no room before the destination answers: the neighbours go on without this pipeline."""
+        """There is no room before the destination answers; the neighbours need not wait for long."""
 
 
 class RejectsInflow:
@@ -114,8 +114,8 @@ class RejectsInflow:
         """Nothing is cut."""
 
     def rest(self) -> None:
-        """The neighbours go on without this pipeline."""
-        self._decoder.leave(self._seat)
+        """Nobody has to wait for this pipeline."""
+        self._decoder.rest(self._seat)
 
 
 class SinkInflow:
@@ -199,8 +199,8 @@ class SinkInflow:
             self._packer.cuts[stream] = end
 
     def rest(self) -> None:
-        """There is no room before the destination answers: the neighbours go on without this pipeline."""
-        self._decoder.leave(self._seat)
+        """There is no room before the destination answers."""
+        self._decoder.rest(self._seat)
 
     def _batch(self, ticket: Ticket, page: Page, mapped: Mapped, now: float) -> list[Load]:
         self._progress.add(ticket, len(mapped.events))

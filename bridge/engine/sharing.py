@@ -4,7 +4,8 @@ Pipelines that stand at the same place of the same journal decode each page once
 about to run ahead of its neighbours lets them take what is remembered first: that costs it
 nothing, because they would use the same processor to decode it again. It waits only for those
 that keep up: whoever stays away for longer than a moment is not waited for any more, until it
-stands where the others do again.
+stands where the others do again. Where the processor idles meanwhile, because a neighbour waits
+for its destination, waiting does cost something, and is done for a small part of the time only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from bridge.engine.staging import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bridge.journals.base import Page
     from bridge.validation import Decoded, Decoder
@@ -29,6 +30,8 @@ Key = tuple[str, int, int]
 WAIT = 0.5  # for a neighbour that is decoding the page
 PATIENCE = 0.5  # for a neighbour that is some pages behind
 WELCOME, FIRST = 1.0, 16  # for one that has just begun, and in how many pages it gets going
+CREDIT = 0.5  # seconds that may be idled away for a neighbour that rests
+FORGIVEN = 0.02  # of that, for each second: so much of the time at most, in the long run
 
 
 @dataclass(slots=True, eq=False)
@@ -36,9 +39,10 @@ class Seat:
     """Where one pipeline stands in each stream.
 
     It is not waited for in the streams where it is `away`, too far behind, and in none while it is
-    `gone`: it waits for its destination, or did not move at all when the others waited for it.
-    Whoever comes to the front is back. A `patient`
-    one leaves the decoding to others: what it decoded would lie in the cache of the wrong core.
+    `gone`, because it did not move at all when the others waited for it, or has idled away its
+    credit: its `debt` are the seconds that others waited in vain while it rested, having no room
+    before its destination answered. Whoever comes to the front is back. A `patient` one leaves
+    the decoding to others: what it decoded would lie in the cache of the wrong core.
     """
 
     patient: bool = False
@@ -46,18 +50,30 @@ class Seat:
     away: set[str] = field(default_factory=set)
     gone: bool = False
     pages: int = 0
+    debt: float = 0.0
+    seen: float = 0.0
+    rests_since: float | None = None
+    _rested: float = 0.0
 
-    def come(self, stream: str, start: int, front: int) -> None:
-        """The pipeline has come to this page; the foremost one stands at `front`."""
+    def rested(self, now: float) -> float:
+        """For how many seconds it has rested so far."""
+        return self._rested + (0.0 if self.rests_since is None else now - self.rests_since)
+
+    def come(self, stream: str, start: int, front: int, now: float = 0.0) -> None:
+        """The pipeline has come to this page, at `now`; the foremost one stands at `front`."""
         self.at[stream] = start
         self.gone = False
         self.pages += 1
+        self._rested, self.rests_since = self.rested(now), None
+        self.debt = max(0.0, self.debt - FORGIVEN * (now - self.seen))
+        self.seen = now
         if start >= front:
             self.away.discard(stream)
 
     def may_come(self, stream: str, start: int) -> bool:
-        """Whether this place lies before the pipeline, as far as is known."""
-        return not self.gone and stream not in self.away and self.at.get(stream, start) <= start
+        """Whether this place lies before the pipeline, as far as is known, and it is waited for there."""
+        waited_for = not self.gone and stream not in self.away and self.debt < CREDIT
+        return waited_for and self.at.get(stream, start) <= start
 
 
 @dataclass(slots=True, eq=False)
@@ -76,11 +92,14 @@ class SharedDecoder:
         max_bytes: int = 3 * 1024 * 1024,
         chain: Chain | None = None,
         clock: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.process_time,
     ) -> None:
+        """`worked()` are the seconds that this process has used its processors for."""
         self._decoder = decoder
         self._chain = chain or Chain()
         self._max_bytes = max_bytes
         self._clock = clock
+        self._worked = worked
         self._pages: OrderedDict[Key, _Remembered] = OrderedDict()
         self._busy: set[Key] = set()
         self._size = 0
@@ -94,15 +113,10 @@ class SharedDecoder:
             self._seats.append(seat)
         return seat
 
-    def leave(self, seat: Seat) -> None:
-        """This pipeline waits for its destination: nobody waits for it, and nothing is kept for it."""
-        with self._change:
-            if seat.gone:
-                return
-            seat.gone = True
-            for key, remembered in list(self._pages.items()):
-                self._forget_if_done(key, remembered)
-            self._change.notify_all()
+    def rest(self, seat: Seat) -> None:
+        """This pipeline has no room before its destination answers."""
+        if seat.rests_since is None:
+            seat.rests_since = self._clock()
 
     def decode(self, page: Page, seat: Seat | None = None) -> Decoded:
         """The page's events and rejects. Whoever has no `seat` neither waits for others nor is waited for."""
@@ -110,9 +124,7 @@ class SharedDecoder:
         with self._change:
             if seat is not None:
                 front = max(one.at.get(page.stream, page.start) for one in self._seats)
-                seat.come(page.stream, page.start, front)
-                if page.start < front and key not in self._pages and key not in self._busy:
-                    seat.away.add(page.stream)  # too far behind to find anything
+                seat.come(page.stream, page.start, front, self._clock())
                 self._change.notify_all()
             found = self._found(key, page.size, seat)
             if found is not None:
@@ -146,13 +158,23 @@ class SharedDecoder:
                     one.away.add(stream)
                     one.gone = one.pages == moved[one]
                 return None
-            self._change.wait(left)
+            self._wait(left, {one for _, one in behind})
         if seat is not None:
             seat.away.discard(key[0])
             remembered.takers.add(seat)
             self._forget_if_done(key, remembered)
             self._change.notify_all()
         return remembered.decoded
+
+    def _wait(self, seconds: float, behind: Iterable[Seat]) -> None:
+        """Wait for a change; who rests while the processor has nothing to do is answerable for it."""
+        began, worked = self._clock(), self._worked()
+        rested = {one: one.rested(began) for one in behind}
+        self._change.wait(seconds)
+        now = self._clock()
+        idle = now - began - (self._worked() - worked)
+        for one, before in rested.items():
+            one.debt += max(0.0, min(idle, one.rested(now) - before))
 
     def _forget_if_done(self, key: Key, remembered: _Remembered) -> None:
         """Let go of a page that nobody is to come to any more."""

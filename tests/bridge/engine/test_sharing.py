@@ -220,30 +220,54 @@ def test_who_is_ahead_is_not_waited_for(decoder, pages):
     assert waited == []
 
 
-def test_for_who_rests_nobody_waits_and_nothing_is_kept(decoder, pages):
-    shared, (leader, other), waited = together(decoder, 2)
-    take(shared, leader, *pages[:2])
-    assert len(shared._pages) == 2
-    shared.leave(other)
-    assert (shared._pages, shared._size) == ({}, 0)
-    take(shared, leader, *pages[2:])
-    assert waited == []
-    take(shared, other, pages[-1])
-    assert not other.gone
+def keep_up(shared, leader, slow, pages, waited, seconds):
+    """Let the slow one come for each page that would be forgotten, after it rested for so many seconds."""
+    rest = iter(pages)
+
+    def come(_):
+        shared.rest(slow)
+        waited.append(seconds)
+        take(shared, slow, next(rest))
+
+    shared._change.wait = come
+    for page in pages:
+        take(shared, leader, page)
 
 
-def test_a_slow_one_is_not_waited_for_page_after_page(decoder, pages):
+def test_who_waits_for_its_destination_while_the_processor_idles_is_soon_waited_for_no_more(decoder, pages):
     shared, (leader, slow), waited = together(decoder, 2)
-    slow.pages = sharing.FIRST
-    take(shared, slow, pages[0])
-    take(shared, leader, *pages[:3])
-    shared.leave(slow)  # it waits for its destination
-    take(shared, leader, *pages[3:9])
-    for number, page in enumerate(pages[1:8]):  # it has room for one page now and then
-        take(shared, slow, page)
-        take(shared, leader, pages[9 + number])
-    assert waited == []
-    assert slow.away == {"s"}
+    shared._worked = lambda: 0.0
+    keep_up(shared, leader, slow, pages, waited, 0.2)
+    assert sharing.CREDIT <= sum(waited) < sharing.CREDIT + 0.2
+    assert slow.debt >= sharing.CREDIT
+
+
+def test_who_waits_for_its_destination_while_the_processor_works_is_waited_for(decoder, pages):
+    shared, (leader, slow), waited = together(decoder, 2)
+    shared._worked = lambda: sum(waited)
+    keep_up(shared, leader, slow, pages, waited, 0.2)
+    assert len(waited) == len(pages) - 2
+    assert slow.debt == pytest.approx(0)
+    assert decoder.batches == len(pages)
+
+
+def test_who_works_itself_is_waited_for_although_the_processor_idles(decoder, pages):
+    shared, (leader, slow), waited = together(decoder, 2)
+    shared._worked = lambda: 0.0
+    shared.rest = lambda seat: None
+    keep_up(shared, leader, slow, pages, waited, 0.2)
+    assert len(waited) == len(pages) - 2
+
+
+def test_what_was_idled_away_is_forgiven_in_time(decoder, pages):
+    shared, (leader, slow), waited = together(decoder, 2)
+    shared._worked = lambda: 0.0
+    keep_up(shared, leader, slow, pages[:10], waited, 0.2)
+    debt = slow.debt
+    waited.append(10.0)
+    take(shared, slow, pages[9])
+    assert slow.debt == pytest.approx(debt - 10 * sharing.FORGIVEN, abs=0.01)
+    assert slow.may_come("s", pages[10].start)
 
 
 def test_a_patient_one_leaves_the_decoding_to_who_comes(decoder, pages):
