@@ -24,7 +24,7 @@ from bridge.journals.cursors import all_cursors
 from bridge.ops.server import OpsServer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from types import FrameType, TracebackType
 
     from bridge.cli.host import Host
@@ -229,10 +229,19 @@ class Run:
         say(f"data          {self._settings.data_dir}")
         if self._url:
             say(f"status page   {self._url}")
-        letters = sum(self._supervisor.dead_letters.count(Filter()).values())
-        if letters:
-            command = f"{_command(self._settings.origin)} dead-letters list"
-            say(f"dead letters  {counted(letters, 'event')}: {command}")
+        command = f"{_command(self._settings.origin)} dead-letters list"
+        for letters in self._letters():
+            say(f"dead letters  {letters}: {command}")
+
+    def _letters(self) -> Iterator[str]:
+        """How many there are in the state file; of a topic, which may be large, those that this run wrote."""
+        topic = getattr(self._supervisor.letters, "topic", "")
+        written = sum(s.counts.dead_lettered for s in self._supervisor.snapshots())
+        if topic and written:
+            yield f"{counted(written, 'event')} of this run, in the topic {topic}"
+        kept = sum(self._supervisor.dead_letters.count(Filter()).values())
+        if kept:
+            yield counted(kept, "event")
 
     def _code(self, signals: Signals) -> int:
         if self._supervisor.failures():

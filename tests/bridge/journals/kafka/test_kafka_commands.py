@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -200,6 +202,14 @@ def test_letters_in_kafka_are_listed_shown_and_exported(letters, bridge):
     assert "more than one" in bridge("dead-letters", "show", "0000", code=1)
     lines = bridge("dead-letters", "export", "--sink", "tray", "--format", "full").splitlines()
     assert sorted(json.loads(line)["position"] for line in lines) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_run_ends_with_the_letters_that_it_wrote_to_the_topic(letters, produce, make_raw, tmp_path):
+    produce("t", [make_raw(1), raw(2, "HATED"), raw(3, "HATED"), b"{}"])
+    command = [sys.executable, "-m", "bridge", "run", "--until-idle"]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True).stdout
+    assert "dead letters  3 events of this run, in the topic letters: bridge dead-letters list" in out
+    assert out.count("dead-letters list") == 1
 
 
 def test_letters_in_the_state_file_are_found_beside_those_in_kafka(letters, bridge, tmp_path):
