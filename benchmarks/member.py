@@ -20,7 +20,7 @@ from bridge.engine.sharing import SharedDecoder
 from bridge.engine.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from bridge.engine.sharing import Seat
+    from bridge.engine.seats import Seat
     from bridge.journals.base import Page
     from bridge.validation import Decoded
 

@@ -109,6 +109,7 @@ class RejectsInflow:
 
     def discard(self, stream: str) -> None:
         """Nothing is kept."""
+        self._decoder.forget(self._seat, stream)
 
     def cut(self, stream: str, end: int) -> None:
         """Nothing is cut."""
@@ -188,6 +189,7 @@ class SinkInflow:
 
     def discard(self, stream: str) -> None:
         """Let go of what belongs to a stream that is read again, by us or by another process."""
+        self._decoder.forget(self._seat, stream)
         if self._packer is not None:
             self._packer.discard(stream)
         if self._window is not None:

@@ -4,8 +4,7 @@ Pipelines that stand at the same place of the same journal decode each page once
 about to run ahead of its neighbours lets them take what is remembered first: that costs it
 nothing, because they would use the same processor to decode it again. It waits only for those
 that keep up: whoever stays away for longer than a moment is not waited for any more, until it
-stands where the others do again. Where the processor idles meanwhile, because a neighbour waits
-for its destination, waiting does cost something, and is done for a small part of the time only.
+stands where the others do again (see `seats`).
 """
 
 from __future__ import annotations
@@ -13,67 +12,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.engine.idling import Idling
+from bridge.engine.seats import Seat
 from bridge.engine.staging import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from bridge.journals.base import Page
     from bridge.validation import Decoded, Decoder
 
-__all__ = ["Seat", "SharedDecoder"]
+__all__ = ["SharedDecoder"]
 
 Key = tuple[str, int, int]
 WAIT = 0.5  # for a neighbour that is decoding the page
-PATIENCE = 0.5  # for a neighbour that is some pages behind
-WELCOME, FIRST = 1.0, 16  # for one that has just begun, and in how many pages it gets going
-CREDIT = 0.5  # seconds that may be idled away for a neighbour that rests
-FORGIVEN = 0.02  # of that, for each second: so much of the time at most, in the long run
-
-
-@dataclass(slots=True, eq=False)
-class Seat:
-    """Where one pipeline stands in each stream.
-
-    It is not waited for in the streams where it is `away`, too far behind, and in none while it is
-    `gone`, because it did not move at all when the others waited for it, or has idled away its
-    credit: its `debt` are the seconds that others waited in vain while it rested, having no room
-    before its destination answered. Whoever comes to the front is back. A `patient` one leaves
-    the decoding to others: what it decoded would lie in the cache of the wrong core.
-    """
-
-    patient: bool = False
-    at: dict[str, int] = field(default_factory=dict)
-    away: set[str] = field(default_factory=set)
-    gone: bool = False
-    pages: int = 0
-    debt: float = 0.0
-    seen: float = 0.0
-    rests_since: float | None = None
-    _rested: float = 0.0
-
-    def rested(self, now: float) -> float:
-        """For how many seconds it has rested so far."""
-        return self._rested + (0.0 if self.rests_since is None else now - self.rests_since)
-
-    def come(self, stream: str, start: int, front: int, now: float = 0.0) -> None:
-        """The pipeline has come to this page, at `now`; the foremost one stands at `front`."""
-        self.at[stream] = start
-        self.gone = False
-        self.pages += 1
-        self._rested, self.rests_since = self.rested(now), None
-        self.debt = max(0.0, self.debt - FORGIVEN * (now - self.seen))
-        self.seen = now
-        if start >= front:
-            self.away.discard(stream)
-
-    def may_come(self, stream: str, start: int) -> bool:
-        """Whether this place lies before the pipeline, as far as is known, and it is waited for there."""
-        waited_for = not self.gone and stream not in self.away and self.debt < CREDIT
-        return waited_for and self.at.get(stream, start) <= start
+PATIENCE = 2.0  # for a neighbour that keeps moving, while the processor is busy
+RECENT = 0.9  # of what was known before still counts after the next page
 
 
 @dataclass(slots=True, eq=False)
@@ -92,14 +49,18 @@ class SharedDecoder:
         max_bytes: int = 3 * 1024 * 1024,
         chain: Chain | None = None,
         clock: Callable[[], float] = time.monotonic,
-        worked: Callable[[], float] = time.process_time,
+        idling: Idling | None = None,
+        effort: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`worked()` are the seconds that this process has used its processors for."""
+        """`effort()` are the seconds that this thread has used a processor for."""
         self._decoder = decoder
         self._chain = chain or Chain()
         self._max_bytes = max_bytes
         self._clock = clock
-        self._worked = worked
+        self._idling = idling or Idling()
+        self._effort = effort
+        self._decoding = 0.0
+        self._marks: dict[Seat, float] = {}
         self._pages: OrderedDict[Key, _Remembered] = OrderedDict()
         self._busy: set[Key] = set()
         self._size = 0
@@ -115,25 +76,33 @@ class SharedDecoder:
 
     def rest(self, seat: Seat) -> None:
         """This pipeline has no room before its destination answers."""
-        if seat.rests_since is None:
-            seat.rests_since = self._clock()
+        seat.rest(self._clock())
+
+    def forget(self, seat: Seat, stream: str) -> None:
+        """This pipeline does not read on from where it stands in a stream."""
+        with self._change:
+            seat.leave(stream)
 
     def decode(self, page: Page, seat: Seat | None = None) -> Decoded:
         """The page's events and rejects. Whoever has no `seat` neither waits for others nor is waited for."""
+        began = self._effort()
+        try:
+            return self._decode(page, seat, began)
+        finally:
+            if seat is not None:
+                self._marks[seat] = self._effort()
+
+    def _decode(self, page: Page, seat: Seat | None, began: float) -> Decoded:
         key = (page.stream, page.start, page.end)
         with self._change:
             if seat is not None:
-                front = max(one.at.get(page.stream, page.start) for one in self._seats)
-                seat.come(page.stream, page.start, front, self._clock())
-                self._change.notify_all()
+                self._come(key, seat, began)
             found = self._found(key, page.size, seat)
             if found is not None:
                 return found
             self._busy.add(key)
         try:
-            decoded = self._decoder.batch(page.payloads)
-            _stamp(decoded, page)
-            decoded = self._chain.run(decoded)
+            decoded = self._made(page)
         except BaseException:
             with self._change:
                 self._done(key)
@@ -142,6 +111,28 @@ class SharedDecoder:
             self._done(key)
             self._remember(key, decoded, page.size, seat)
         return decoded
+
+    def _come(self, key: Key, seat: Seat, began: float) -> None:
+        """Note where a pipeline stands, and what it did with the page before."""
+        stream, start, _ = key
+        front = max(one.at.get(stream, start) for one in self._seats)
+        seat.come(stream, start, self._clock())
+        if start >= front or key in self._pages:
+            seat.away.discard(stream)
+        elif key not in self._busy:
+            seat.away.add(stream)
+        if seat in self._marks:
+            seat.work(began - self._marks[seat], self._decoding)
+        self._change.notify_all()
+
+    def _made(self, page: Page) -> Decoded:
+        since, began = self._idling.now(), self._effort()
+        decoded = self._decoder.batch(page.payloads)
+        self._idling.learn(since)
+        spent = self._effort() - began
+        self._decoding = RECENT * self._decoding + (1 - RECENT) * spent if self._decoding else spent
+        _stamp(decoded, page)
+        return self._chain.run(decoded)
 
     def _done(self, key: Key) -> None:
         self._busy.discard(key)
@@ -152,7 +143,7 @@ class SharedDecoder:
         began, moved = self._clock(), {one: one.pages for one in self._seats}
         while (remembered := self._pages.get(key)) is None:
             behind = [] if key in self._busy else list(self._behind(key, size, seat))
-            left = began + (WAIT if key in self._busy else _patience(behind)) - self._clock()
+            left = began + (WAIT if key in self._busy else PATIENCE if behind else 0.0) - self._clock()
             if left <= 0:
                 for stream, one in behind:
                     one.away.add(stream)
@@ -160,7 +151,6 @@ class SharedDecoder:
                 return None
             self._wait(left, {one for _, one in behind})
         if seat is not None:
-            seat.away.discard(key[0])
             remembered.takers.add(seat)
             self._forget_if_done(key, remembered)
             self._change.notify_all()
@@ -168,13 +158,12 @@ class SharedDecoder:
 
     def _wait(self, seconds: float, behind: Iterable[Seat]) -> None:
         """Wait for a change; who rests while the processor has nothing to do is answerable for it."""
-        began, worked = self._clock(), self._worked()
+        began, since = self._clock(), self._idling.now()
         rested = {one: one.rested(began) for one in behind}
         self._change.wait(seconds)
-        now = self._clock()
-        idle = now - began - (self._worked() - worked)
+        now, idle = self._clock(), self._idling.idle(since)
         for one, before in rested.items():
-            one.debt += max(0.0, min(idle, one.rested(now) - before))
+            one.charge(now - began, idle, one.rested(now) - before)
 
     def _forget_if_done(self, key: Key, remembered: _Remembered) -> None:
         """Let go of a page that nobody is to come to any more."""
@@ -211,11 +200,6 @@ class SharedDecoder:
             self._size += size
         while self._size > self._max_bytes and len(self._pages) > 1:
             self._size -= self._pages.popitem(last=False)[1].size
-
-
-def _patience(behind: Sequence[tuple[str, Seat]]) -> float:
-    """Seconds to wait for these, from the first look."""
-    return max((PATIENCE if one.pages > FIRST else WELCOME for _, one in behind), default=0.0)
 
 
 def _stamp(decoded: Decoded, page: Page) -> None:

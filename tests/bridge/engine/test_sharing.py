@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from bridge.engine import sharing
+from bridge.engine import seats, sharing
+from bridge.engine.idling import Idling
 from bridge.engine.sharing import SharedDecoder
 from bridge.validation import Decoder, Level
 
@@ -110,10 +111,18 @@ def test_events_are_told_when_the_journal_took_them_in(decoder, make_page):
     assert [event.received for event in SharedDecoder(decoder).decode(page).events] == [7, 8, 9]
 
 
-def together(decoder, count, max_pages=2):
-    """A decoder that remembers so many pages, its seats, and the seconds that were waited in it."""
+def together(decoder, count, max_pages=2, *, works=True):
+    """A decoder that remembers so many pages, its seats, and the seconds that were waited in it.
+
+    The processor `works` all the time, or never.
+    """
     waited = []
-    shared = SharedDecoder(decoder, clock=lambda: sum(waited))
+
+    def clock():
+        return sum(waited)
+
+    idling = Idling(clock, clock if works else lambda: 0.0)
+    shared = SharedDecoder(decoder, clock=clock, idling=idling, effort=lambda: 0.0)
     shared._change.wait = waited.append  # nobody moves while we wait, unless a test says so
     shared.max_pages = max_pages
     return shared, [shared.seat() for _ in range(count)], waited
@@ -147,7 +156,6 @@ def test_a_leader_lets_its_neighbours_take_what_would_be_forgotten(decoder, page
 
 def test_who_stays_away_is_waited_for_once(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
-    other.pages = sharing.FIRST
     take(shared, other, *pages[:6])
     take(shared, leader, *pages[:6])
     waited.clear()
@@ -156,26 +164,35 @@ def test_who_stays_away_is_waited_for_once(decoder, pages):
     assert other.gone
 
 
-def test_who_has_just_begun_is_given_more_time(decoder, pages):
-    shared, (leader, other), waited = together(decoder, 2)
-    take(shared, leader, *pages)
-    assert waited == [sharing.WELCOME]
-    assert other.gone
-
-
 def test_who_was_left_behind_decodes_alone_and_is_back_once_he_has_caught_up(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
     take(shared, other, pages[0])
     take(shared, leader, *pages[:10])
-    assert (waited, other.gone, other.away) == ([sharing.WELCOME], True, {"s"})
+    assert (waited, other.gone, other.away) == ([sharing.PATIENCE], True, {"s"})
     batches = decoder.batches
     take(shared, other, *pages[3:10])
     assert decoder.batches == batches + 7
-    assert waited == [sharing.WELCOME], "whoever is behind waits for nobody"
+    assert waited == [sharing.PATIENCE], "whoever is behind waits for nobody"
     assert not other.away
     take(shared, leader, *pages[10:12])
     take(shared, other, *pages[10:12])
     assert decoder.batches == batches + 9
+
+
+def test_who_is_far_behind_is_waited_for_until_its_credit_is_used_up(decoder, pages):
+    shared, (leader, other), waited = together(decoder, 2)
+    take(shared, leader, *pages[:6])
+    waited.clear()
+
+    def come(_):
+        waited.append(0.3)
+        take(shared, other, pages[0])
+
+    shared._change.wait = come
+    other.gone = False
+    take(shared, leader, *pages[6:])
+    assert seats.CREDIT <= sum(waited) < seats.CREDIT + 0.6
+    assert other.away == {"s"}
 
 
 def test_what_one_behind_decodes_pushes_nothing_out(decoder, pages):
@@ -195,28 +212,49 @@ def test_what_everybody_has_taken_is_let_go_of(decoder, pages):
     assert decoder.batches == 1
 
 
-def test_who_reads_other_streams_is_waited_for_once(decoder, pages, make_page):
+def test_who_reads_other_streams_is_not_waited_for_for_ever(decoder, pages, make_page):
     shared, (leader, other), waited = together(decoder, 2)
     elsewhere = [make_page(start, 5, stream="elsewhere") for start in range(0, 1_000, 50)]
-    other.pages = sharing.FIRST
     take(shared, other, *elsewhere[:10])
     waited.clear()
 
     def wait(seconds):
-        waited.append(seconds)
-        other.come("elsewhere", 10_000, 20_000)  # it moves, but not here
+        waited.append(min(seconds, 0.5))
+        other.come("elsewhere", 10_000, sum(waited))  # it moves, but not here
 
     shared._change.wait = wait
     leader.at["elsewhere"] = 10_000
     take(shared, leader, *pages)
-    assert waited == [sharing.PATIENCE]
+    assert sum(waited) <= sharing.PATIENCE + seats.CREDIT + 0.5
     assert (other.away, other.gone) == ({"s"}, False)
+    shared.forget(other, "s")
+    assert (other.away, other.at) == (set(), {"elsewhere": 10_000})
 
 
 def test_who_is_ahead_is_not_waited_for(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
-    other.at, other.pages = {"s": 10_000}, 99
+    other.at = {"s": 10_000}
     take(shared, leader, *pages)
+    assert waited == []
+
+
+def test_who_works_long_on_each_page_is_not_waited_for(decoder, pages):
+    spent = [0.0]
+    shared, (leader, heavy), waited = together(decoder, 2)
+    shared._effort = lambda: spent[0]
+    shared._decoding = 0.001
+    for page in pages[:2]:
+        take(shared, leader, page)
+        take(shared, heavy, page)
+        spent[0] += 0.001 * seats.HEAVY * 2
+    take(shared, leader, *pages[2:4])
+    assert not heavy.heavy, "one page says little"
+    for page in pages[2:12]:
+        shared.decode(page, heavy)
+        spent[0] += 0.001 * seats.HEAVY * 2
+    assert heavy.heavy
+    waited.clear()
+    take(shared, leader, *pages[12:])
     assert waited == []
 
 
@@ -235,16 +273,14 @@ def keep_up(shared, leader, slow, pages, waited, seconds):
 
 
 def test_who_waits_for_its_destination_while_the_processor_idles_is_soon_waited_for_no_more(decoder, pages):
-    shared, (leader, slow), waited = together(decoder, 2)
-    shared._worked = lambda: 0.0
+    shared, (leader, slow), waited = together(decoder, 2, works=False)
     keep_up(shared, leader, slow, pages, waited, 0.2)
-    assert sharing.CREDIT <= sum(waited) < sharing.CREDIT + 0.2
-    assert slow.debt >= sharing.CREDIT
+    assert seats.CREDIT <= sum(waited) < seats.CREDIT + 0.4
+    assert slow.debt >= seats.CREDIT
 
 
 def test_who_waits_for_its_destination_while_the_processor_works_is_waited_for(decoder, pages):
     shared, (leader, slow), waited = together(decoder, 2)
-    shared._worked = lambda: sum(waited)
     keep_up(shared, leader, slow, pages, waited, 0.2)
     assert len(waited) == len(pages) - 2
     assert slow.debt == pytest.approx(0)
@@ -252,21 +288,19 @@ def test_who_waits_for_its_destination_while_the_processor_works_is_waited_for(d
 
 
 def test_who_works_itself_is_waited_for_although_the_processor_idles(decoder, pages):
-    shared, (leader, slow), waited = together(decoder, 2)
-    shared._worked = lambda: 0.0
-    shared.rest = lambda seat: None
+    shared, (leader, slow), waited = together(decoder, 2, works=False)
+    shared.rest = lambda _: None
     keep_up(shared, leader, slow, pages, waited, 0.2)
     assert len(waited) == len(pages) - 2
 
 
 def test_what_was_idled_away_is_forgiven_in_time(decoder, pages):
-    shared, (leader, slow), waited = together(decoder, 2)
-    shared._worked = lambda: 0.0
+    shared, (leader, slow), waited = together(decoder, 2, works=False)
     keep_up(shared, leader, slow, pages[:10], waited, 0.2)
     debt = slow.debt
     waited.append(10.0)
     take(shared, slow, pages[9])
-    assert slow.debt == pytest.approx(debt - 10 * sharing.FORGIVEN, abs=0.01)
+    assert slow.debt == pytest.approx(debt - 10 * seats.FORGIVEN, abs=0.01)
     assert slow.may_come("s", pages[10].start)
 
 
@@ -309,15 +343,15 @@ def test_who_has_no_seat_never_waits(decoder, pages):
 def test_pipelines_that_run_together_decode_each_page_once(decoder, make_page, count):
     pages = [make_page(start, 5) for start in range(0, 5_000, 50)]
     shared = SharedDecoder(decoder, max_bytes=3 * pages[0].size)
-    seats = [shared.seat() for _ in range(count)]
-    found = [[] for _ in seats]
+    readers = [shared.seat() for _ in range(count)]
+    found = [[] for _ in readers]
 
     def run(seat, mids):
         for page in pages:
             mids += [event.mid for event in shared.decode(page, seat).events]
 
     threads = [
-        threading.Thread(target=run, args=pair, daemon=True) for pair in zip(seats, found, strict=True)
+        threading.Thread(target=run, args=pair, daemon=True) for pair in zip(readers, found, strict=True)
     ]
     for thread in threads:
         thread.start()
