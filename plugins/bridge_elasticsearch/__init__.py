@@ -2,7 +2,7 @@
 
 config      what operators write
 naming      record time and route → index name            pure
-mapping     event → action line and document, as bytes     pure
+mapping     event → document; batch → the lines of a request   pure
 wire        bulk request and answer; verdicts: item → outcome   pure
 auth, sigv4 how a request proves who sends it              pure
 templates   index template and retention policy            pure

@@ -1,7 +1,10 @@
-"""From an event to two lines of a bulk request: what to do, and the document.
+"""From an event to its document, and from a batch to the lines of a bulk request.
 
 The document is the event's own bytes. What is added (`@timestamp`, `edata_all`) is put before
 the first key, so that nothing else is written anew; the ECS shape wraps the bytes instead.
+
+The line before each document, which says what to do with it, follows from the event alone. It is
+made when the request is: a payload that held it would be a copy of the event.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import base64
 import hashlib
 from contextlib import suppress
 from functools import lru_cache
-from itertools import repeat
+from itertools import chain, repeat
 from operator import attrgetter
 from struct import unpack
 from typing import TYPE_CHECKING, Any
@@ -61,16 +64,22 @@ class DocumentMap:
         self._source = self._source_of(config.shape)
 
     def one(self, event: Event) -> bytes:
-        """Map one event to an action line and a source line; `EventError` if its time names no index."""
+        """Map one event to its document; `EventError` if its time names no index."""
         return self.many((event,))[0]
 
     def many(self, events: Sequence[Event]) -> list[bytes]:
         """Map events, column by column, in order."""
-        sources = map(self._source, events)
-        columns = zip(self._actions(events), self._ids(events), repeat(b'"}}\n'), sources, repeat(b"\n"))
-        return list(map(b"".join, columns))  # four times as fast as formatting
+        self._heads_of(events)  # what cannot be named is refused here, where it is one event's fault
+        return list(map(self._source, events))
 
-    def _actions(self, events: Sequence[Event]) -> Iterable[bytes]:
+    def lines(self, documents: Sequence[bytes], events: Sequence[Event]) -> Iterable[bytes]:
+        """The body of a request in pieces: an action line and a source line for each document of `many`."""
+        heads, ids = self._heads_of(events), self._ids(events)
+        columns = zip(heads, ids, repeat(b'"}}\n'), documents, repeat(b"\n"))
+        return chain.from_iterable(columns)
+
+    def _heads_of(self, events: Sequence[Event]) -> Iterable[bytes]:
+        """The action line of each event up to its id."""
         heads = self._heads
         days = record_days(events) if self._dated else [0] * len(events)
         if not self._routed:
@@ -130,10 +139,11 @@ def record_days(events: Sequence[Event]) -> list[int]:
     usual = events[len(events) // 2].record_time() // DAY if events else 0
     if 0 < usual <= LAST_DAY:
         begin, end = usual * DAY, usual * DAY + DAY
+        first, last = float(begin), float(end)  # `ets` is one: to compare it with an integer takes far longer
         with suppress(TypeError):  # a server may write its time as text
             return [
                 usual
-                if begin <= event.ets < end
+                if first <= event.ets < last
                 and (
                     (server := event.syncts or event.timestamp or event.received) is None
                     or begin <= server < end

@@ -19,7 +19,7 @@ from bridge_elasticsearch.mapping import DocumentMap
 from bridge_elasticsearch.naming import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from bridge.events import Event
@@ -39,7 +39,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
 
     name: ClassVar[str] = "elasticsearch"
     config_type = ElasticsearchConfig
-    limits = BatchLimits(max_events=2_000, max_bytes=5 * MIB, max_age=1.0, max_payload_bytes=10 * MIB)
+    limits = BatchLimits(max_events=4_000, max_bytes=5 * MIB, max_age=1.0, max_payload_bytes=10 * MIB)
 
     def __init__(self, config: ElasticsearchConfig, clock: Callable[[], float] = time.time) -> None:
         super().__init__(config)
@@ -66,7 +66,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
             self._client.close()
 
     def map(self, event: Event) -> bytes:
-        """Give the two lines of a bulk request, each with its newline."""
+        """Give the event's document; its action line is made when it is sent."""
         return self._documents.one(event)
 
     def map_batch(self, events: Sequence[Event]) -> Sequence[bytes]:
@@ -75,7 +75,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
 
     def send(self, batch: Batch[bytes]) -> Sequence[Outcome]:
         """Send one bulk request and answer item by item."""
-        body, headers = wire.frame(batch.payloads, self.config.compression)
+        body, headers = wire.frame(self._lines(batch), self.config.compression)
         answer = self._exchange("POST", self._path, body, headers)
         outcomes = wire.read(
             answer,
@@ -99,7 +99,7 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
         secret = auth.headers(self.config, "POST", url, b"", self._clock())
         headers |= dict.fromkeys(secret, "**********")
         head = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items())]
-        return "\n".join(head) + "\n\n" + b"".join(batch.payloads).decode("utf-8", "replace")
+        return "\n".join(head) + "\n\n" + b"".join(self._lines(batch)).decode("utf-8", "replace")
 
     def check(self) -> str:
         """Say which product answers, whether it lets us write, and whether the template is right."""
@@ -129,6 +129,9 @@ class ElasticsearchSink(Sink[ElasticsearchConfig, bytes]):
             written.append(f"policy {self.config.template}: delete after {self.config.retention_days} days")
         self._put(f"/_index_template/{self.config.template}", templates.template(self.config, product.name))
         return f"{product}: wrote {' and '.join(written)}"
+
+    def _lines(self, batch: Batch[bytes]) -> Iterable[bytes]:
+        return self._documents.lines(batch.payloads, batch.events)
 
     def _product(self) -> Product | None:
         answer = self._exchange("GET", "/", b"", JSON_HEADERS)

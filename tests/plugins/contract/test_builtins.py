@@ -84,9 +84,6 @@ class TestElasticsearch(HttpSinkContract):
             return self.items([{"status": 400, "error": error}])
         return as_json({"error": error, "status": status}, status)
 
-    def identity_of(self, payload):
-        return json.loads(payload.split(b"\n")[0])["create"]["_id"]
-
     def items(self, items):
         return as_json(
             {"errors": self.STORED not in items[:1], "items": [{"create": item} for item in items]}

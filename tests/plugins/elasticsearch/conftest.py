@@ -262,7 +262,7 @@ def batch_of(event):
 
 @pytest.fixture
 def parse():
-    """Read a payload back: what to do, and with which document."""
+    """Read two lines of a request back: what to do, and with which document."""
 
     def read(payload):
         assert payload.endswith(b"\n")

@@ -23,9 +23,6 @@ class ElasticsearchContract(HttpSinkContract):
     config = {"url": "{url}", "template": "", "username": "bridge", "password": "wake-the-bulls"}  # noqa: RUF012
     impatient = {"deadline": 0.3}  # noqa: RUF012
 
-    def identity_of(self, payload):
-        return json.loads(payload.split(b"\n")[0])["create"]["_id"]
-
     def documents(self, request):
         return request.content.count(b"\n") // 2
 

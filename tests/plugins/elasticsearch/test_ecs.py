@@ -11,7 +11,7 @@ ECS = DocumentMap(ElasticsearchConfig.model_validate({"url": "http://x", "shape"
 
 
 def document(event):
-    return json.loads(ECS.one(event).split(b"\n")[1])
+    return json.loads(ECS.one(event))
 
 
 def test_the_terms_of_the_schema_stand_beside_the_event(event):

@@ -33,7 +33,7 @@ def read(reply, count=1, attempt=1, **options):
     return wire.read(reply, count, attempt=attempt, now=NOW, **options)
 
 
-def test_a_body_is_the_payloads_and_ends_with_a_newline():
+def test_a_body_is_its_lines_and_ends_with_a_newline():
     body, headers = wire.frame([b'{"create":{}}\n{}\n'] * 2, "none")
     assert body == b'{"create":{}}\n{}\n' * 2
     assert headers["content-type"] == "application/x-ndjson"
@@ -128,6 +128,12 @@ def test_an_answer_that_does_not_fit_the_request_is_never_taken_for_success(body
 
 def test_all_created_is_all_delivered():
     assert read(answer(items(*[{"status": 201}] * 3)), 3) == [DELIVERED] * 3
+
+
+def test_an_answer_written_differently_is_read_item_by_item():
+    body = b'{"items": [{"create": {"status": 201}}, {"create": {"status": 201}}], "errors": false}\n'
+    assert body != wire.all_created(2)
+    assert read(answer(body), 2) == [DELIVERED] * 2
 
 
 def test_an_unfiltered_answer_is_read_as_well():

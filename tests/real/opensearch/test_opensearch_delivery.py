@@ -123,11 +123,17 @@ def test_nothing_that_breaks_programs_breaks_a_bulk_request(ready_sink, deliver)
     assert all(isinstance(outcome, Reject) for outcome in rejected.values()), rejected
 
 
+def send_raw(sink, line):
+    """Send one action line as it is, with an empty document."""
+    sink._lines = lambda batch: batch.payloads
+    return sink.send(Batch([line + b"\n{}\n"], [], "search"))
+
+
 def test_an_id_beyond_512_bytes_is_refused_for_the_whole_request(open_sink, name):
     sink = open_sink(template="")
-    payload = b'{"create":{"_index":"%b","_id":"%b"}}\n{}\n' % (name.encode(), b"x" * 513)
+    line = b'{"create":{"_index":"%b","_id":"%b"}}' % (name.encode(), b"x" * 513)
     with pytest.raises(RejectedError) as caught:
-        sink.send(Batch([payload], [], "search"))
+        send_raw(sink, line)
     assert caught.value.code == "es.bad_request"
 
 
@@ -140,16 +146,16 @@ def test_ids_that_are_mids_are_never_too_long(ready_sink, event, deliver):
 def test_a_malformed_action_is_refused_for_the_whole_request(open_sink, line):
     sink = open_sink(template="")
     with pytest.raises(RejectedError):
-        sink.send(Batch([line + b"\n{}\n"], [], "search"))
+        send_raw(sink, line)
 
 
 def test_a_request_above_the_server_s_limit_is_too_large(server, open_sink, event):
     if not server.own:
         pytest.skip("the limit of a server that was there already is not known")
     sink = open_sink(template="", compression="none")
-    payload = sink.map(event("LOG", {"edata.message": "x" * 60_000}))
+    events = [event("LOG", {"edata.message": "x" * 60_000})] * 150
     with pytest.raises(RejectedError) as caught:
-        sink.send(Batch([payload] * 150, [], "search"))
+        sink.send(Batch(sink.map_batch(events), events, "search"))
     assert caught.value.code == "es.too_large"
 
 
