@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -53,6 +53,15 @@ class _Results(msgspec.Struct, gc=False):
     results: dict[str, Verdict]
 
 
+class _Fine(msgspec.Struct, gc=False):
+    result: Literal["ok", "warning"]
+    details: str | None = None
+
+
+class _FineResults(msgspec.Struct, gc=False):
+    results: dict[str, _Fine]
+
+
 class _Status(msgspec.Struct, gc=False):
     status: str | int
 
@@ -65,6 +74,7 @@ class _Complaint(msgspec.Struct, gc=False):
 
 
 _decode_results = msgspec.json.Decoder(_Results).decode
+_decode_fine = msgspec.json.Decoder(_FineResults).decode
 _decode_status = msgspec.json.Decoder(_Status).decode
 _decode_complaint = msgspec.json.Decoder(_Complaint).decode
 
@@ -73,10 +83,25 @@ def judge(protocol: Protocol, answer: Answer, parcel: Parcel, now: float) -> lis
     """One outcome a payload; raises a `DeliveryError` for an answer to the batch as a whole."""
     refuse(protocol, answer, now)
     if protocol == "v1":
+        if _all_fine(answer, parcel):
+            return _delivered(parcel)
         return outcomes(parcel, verdicts(answer), retry_after(answer.headers, now))
     if answer.status == OK:
         _acknowledged(answer)
+    return _delivered(parcel)
+
+
+def _delivered(parcel: Parcel) -> list[Outcome]:
     return [DELIVERED if own else DUPLICATE for own in parcel.uuids]
+
+
+def _all_fine(answer: Answer, parcel: Parcel) -> bool:
+    """Whether V1 has taken every event: the usual case, for which no verdict is looked at."""
+    try:
+        found = _decode_fine(answer.body).results
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    return all(map(found.__contains__, chain.from_iterable(parcel.uuids)))
 
 
 def refuse(protocol: Protocol, answer: Answer, now: float) -> None:
@@ -133,10 +158,6 @@ def verdicts(answer: Answer) -> dict[str, Verdict]:
 
 def outcomes(parcel: Parcel, found: dict[str, Verdict], after: float | None) -> list[Outcome]:
     """One outcome a payload; of a payload with more events the worst one counts."""
-    if {verdict.result for verdict in found.values()} <= FINE and all(
-        map(found.__contains__, chain.from_iterable(parcel.uuids))
-    ):
-        return [DELIVERED if own else DUPLICATE for own in parcel.uuids]
     return [
         _outcome(found.get(own[0]), after) if len(own) == 1 else _worst(own, found, after)
         for own in parcel.uuids

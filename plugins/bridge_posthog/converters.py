@@ -6,14 +6,13 @@ that is nothing.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw, ValidationError, defstruct
 from msgspec.json import Decoder
 
 from bridge_posthog.moments import client_time
-from bridge_posthog.rules import put_list, put_text, word
+from bridge_posthog.rules import listed, word
 from bridge_posthog.tokens import (
     ARRAY,
     QUOTE,
@@ -21,14 +20,14 @@ from bridge_posthog.tokens import (
     dump,
     elements,
     figure,
-    is_empty,
     load,
     members,
     objects,
+    text,
 )
 
 if TYPE_CHECKING:
-    from bridge_posthog.rules import Put
+    from bridge_posthog.rules import Put, Whole
     from bridge_posthog.tokens import Draft, Members
 
 __all__ = [
@@ -47,7 +46,8 @@ __all__ = [
 
 JS_EPOCH_SECONDS = 1e8
 UNKNOWN = -1
-LONGEST_WORD = 100
+
+_FLAGS = {b'"yes"': b"true", b"true": b"true", b'"no"': b"false", b"false": b"false"}
 
 
 def is_measured(value: float) -> bool:
@@ -60,40 +60,28 @@ def is_duration(value: float) -> bool:
     return value < JS_EPOCH_SECONDS
 
 
-def as_flag(draft: Draft, name: bytes, token: bytes) -> bool:
+def as_flag(name: bytes, token: bytes, _whole: Whole) -> bytes | None:
     """Yes or No."""
-    found = {b'"yes"': b"true", b"true": b"true", b'"no"': b"false", b"false": b"false"}.get(token.lower())
-    if found is not None:
-        draft += (name, found)
-    return found is not None
+    found = _FLAGS.get(token.lower())
+    return None if found is None else name + found
 
 
-def as_upper(draft: Draft, name: bytes, token: bytes) -> bool:
+def as_upper(name: bytes, token: bytes, _whole: Whole) -> bytes | None:
     """A word of a list that producers spell in either case."""
-    if token[0] != QUOTE:
-        return put_text(draft, name, token)
-    draft += (name, _upper_cached(token) if len(token) <= LONGEST_WORD else _upper(token))
-    return True
+    found = dump(load(token).upper()) if token[0] == QUOTE else text(token)
+    return None if found is None else name + found
 
 
-def as_lower(draft: Draft, name: bytes, token: bytes) -> bool:
+def as_lower(name: bytes, token: bytes, _whole: Whole) -> bytes | None:
     """The same, in lower case."""
-    return put_text(draft, name, dump(load(token).lower()) if token[0] == QUOTE else token)
+    found = dump(load(token).lower()) if token[0] == QUOTE else text(token)
+    return None if found is None else name + found
 
 
-def _upper(token: bytes) -> bytes:
-    return dump(load(token).upper())
-
-
-_upper_cached = lru_cache(maxsize=1_024)(_upper)
-
-
-def as_time(draft: Draft, name: bytes, token: bytes) -> bool:
+def as_time(name: bytes, token: bytes, _whole: Whole) -> bytes | None:
     """Milliseconds since the epoch, as a date and time."""
     found = figure(token)
-    if found is not None:
-        draft += (name, dump(client_time(found)))
-    return found is not None
+    return None if found is None else b'%b"%b"' % (name, client_time(found).encode())
 
 
 def _objects(token: bytes) -> list[Members] | None:
@@ -104,19 +92,17 @@ def _objects(token: bytes) -> list[Members] | None:
         return None
 
 
-def as_merged(draft: Draft, name: bytes, token: bytes) -> bool:
+def as_merged(name: bytes, token: bytes, whole: Whole) -> bytes | None:
     """A list of small objects, as Sunbird writes maps, becomes one object; keys that repeat are numbered."""
     items = _objects(token)
     if items is None:
-        return False
-    whole: Members = {}
+        return None
+    merged: Members = {}
     for item in items:
-        whole.update(item)
-    if len(whole) < sum(map(len, items)):
-        whole = _numbered(items)
-    if whole:
-        draft += (name, draft.whole(dump(whole)))
-    return True
+        merged |= item
+    if len(merged) < sum(map(len, items)):
+        merged = _numbered(items)
+    return name + whole(dump(merged)) if merged else b""
 
 
 def _numbered(items: list[Members]) -> Members:
@@ -143,11 +129,10 @@ def as_columns(name: str) -> Put:
     return put
 
 
-def as_visits(draft: Draft, name: bytes, token: bytes) -> bool:
+def as_visits(name: bytes, token: bytes, whole: Whole) -> bytes | None:
     """What was seen on a page, and how much of it."""
-    if token[0] == ARRAY and not is_empty(token):
-        draft.add("visit_count", len(elements(token)))
-    return put_list(draft, name, token)
+    found = listed(name, token, whole)
+    return b',"visit_count":%d%b' % (len(elements(token)), found) if found else found
 
 
 def as_items(draft: Draft, name: bytes, token: bytes) -> bool:
@@ -160,7 +145,9 @@ def as_items(draft: Draft, name: bytes, token: bytes) -> bool:
         found = [word(item.get(column)) for item in items]
         if any(found):
             draft.add(f"item_{column}s", [value for value in found if value])
-    return put_list(draft, name, token)
+    whole = listed(name, token, draft.whole)
+    draft.append(whole or b"")
+    return whole is not None  # else it is the one item, which is told key by key as well
 
 
 def as_pairs(name: str, label: str, value: str) -> Put:

@@ -7,6 +7,7 @@ or a type is another, the same rules are applied key by key: the same properties
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import starmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,26 +18,28 @@ from msgspec import UNSET, UnsetType
 from bridge.errors import EventError
 from bridge_posthog.rules import Kind, Rule, apply, attribute, picker
 from bridge_posthog.tokens import (
-    BACKSLASH,
     NULL,
     OBJECT,
     Draft,
     Members,
     below,
     dump_lines,
+    is_marred,
     members,
     prefix,
     readable,
+    tame,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from bridge.events import Event
-    from bridge_posthog.rules import Put
+    from bridge_posthog.rules import Make, Whole
 
-__all__ = ["Form", "read", "read_all"]
+__all__ = ["Form", "is_apart", "read", "read_all"]
 
+LONGEST_WORD, MOST_WORDS = 100, 1_024
 ABSENT = msgspec.Raw(b"null")
 _FIELDS: Mapping[Kind, tuple[Any, Any]] = {
     Kind.TEXT: (str | None, ""),
@@ -62,9 +65,47 @@ class Made(NamedTuple):
     """A value that a converter takes; `spilled` is its property's name if the converter takes it not."""
 
     path: str
-    put: Put
+    rule: Rule
     name: bytes
     spilled: str
+
+
+class Converter:
+    """Applies a rule's converter to a column of values, each as it stands in the JSON."""
+
+    def __init__(self, made: Made, whole: Whole) -> None:
+        self.values = attrgetter(made.path)
+        self._put, self._name, self._spilled = made.rule.put, made.name, made.spilled
+        self._make = _made_of(made.rule.make, made.name, whole) if made.rule.make else None
+        self._kept: Any = lru_cache(maxsize=MOST_WORDS)(self._make) if self._make and made.rule.kept else None
+
+    def column(self, values: Sequence[msgspec.Raw], drafts: Mapping[int, Draft]) -> list[bytes]:
+        """The properties of each value; in the draft with its index is what the same event has already."""
+        tokens = list(map(bytes, values))
+        if self._make is None:
+            return [
+                b"" if value is ABSENT else self._drafted(token, drafts[index])
+                for index, (value, token) in enumerate(zip(values, tokens, strict=True))
+            ]
+        few = self._kept is not None and max(map(len, tokens)) <= LONGEST_WORD
+        make: Callable[[bytes], bytes | None] = self._kept if few else self._make
+        pieces: list[Any] = list(map(make, tokens))
+        for index, piece in enumerate(pieces) if None in pieces else ():
+            if piece is None:
+                pieces[index] = self._drafted(tokens[index], drafts[index])
+        return pieces
+
+    def _drafted(self, token: bytes, draft: Draft) -> bytes:
+        if token[0] != NULL and token != b'""' and not self._put(draft, self._name, token):
+            draft.spill(self._spilled, token)
+        return draft.take()
+
+
+def _made_of(make: Make, name: bytes, whole: Whole) -> Callable[[bytes], bytes | None]:
+    def made(token: bytes) -> bytes | None:
+        return make(name, token, whole) if token[0] != NULL and token != b'""' else b""
+
+    return made
 
 
 class Form:
@@ -95,37 +136,35 @@ class Form:
         }
         self.plain = list(_plain(rules, inner, strict))
         self.made = list(_made(rules, inner, rest, strict))
-        self.given = _given(rules, inner, strict, part)
+        self.given: Any = _given(rules, inner, strict, part) if rules else Members
         self._taken = _taken(self.plain)
         self._pick: Callable[[Any], Sequence[Any]] = picker([one.path for one in self.plain])
         self._chosen = [(index, one.fits) for index, one in enumerate(self.plain) if one.fits]
-        self._converters = [(attrgetter(one.path), one.put, one.name, one.spilled) for one in self.made]
+        self._converters = [Converter(one, tame if strict else bytes) for one in self.made]
         self.decode: Callable[[bytes | msgspec.Raw], Any] = msgspec.json.Decoder(self.given).decode
         whole = msgspec.defstruct("Whole", [("edata", self.given)], gc=False)
         self.decode_whole: Callable[[bytes], Any] = msgspec.json.Decoder(whole).decode
 
     def fill(self, edata: Any, draft: Draft) -> None:
         """Draft the properties of what `read` has found."""
-        self.fill_all((edata,), (draft,))
+        before = draft.take()
+        columns = self.columns((edata,), {0: draft})
+        draft.extend((before, *(piece for (piece,) in columns)))
 
-    def fill_all(self, column: Sequence[Any], drafts: Sequence[Draft]) -> None:
-        """The same for many that were read in one way."""
-        if type(column[0]) is dict:
-            for edata, draft in zip(column, drafts, strict=True):
-                apply(self._rules, edata, draft, self._rest, self._depth)
-            return
-        for draft, plain in zip(drafts, self._plain(column), strict=True):
-            if plain:
-                draft.extend((b",", plain))
-        for get, put, name, spilled in self._converters:
-            values = list(map(get, column))
-            if values.count(ABSENT) == len(values):
-                continue
-            for value, draft in zip(values, drafts, strict=True):
-                if value is not ABSENT:
-                    token = bytes(value)
-                    if token[0] != NULL and token != b'""' and not put(draft, name, token):
-                        draft.spill(spilled, token)
+    def columns(self, edatas: Sequence[Any], drafts: Mapping[int, Draft]) -> list[list[bytes]]:
+        """The properties of many that were read in one way, column by column; their drafts are by index."""
+        if type(edatas[0]) is dict:
+            return [[self._by_key(edata, drafts[index]) for index, edata in enumerate(edatas)]]
+        columns = [self._plain(edatas)]
+        for converter in self._converters:
+            values = list(map(converter.values, edatas))
+            if values.count(ABSENT) < len(values):
+                columns.append(converter.column(values, drafts))
+        return columns
+
+    def _by_key(self, edata: Members, draft: Draft) -> bytes:
+        apply(self._rules, edata, draft, self._rest, self._depth)
+        return draft.take()
 
     def _plain(self, column: Sequence[Any]) -> list[bytes]:
         """The plain values of each as members of an object, encoded all at once."""
@@ -136,7 +175,9 @@ class Form:
         lines = dump_lines(list(starmap(self._taken, values)))
         if b"null" in lines:
             lines = dump_lines([self._taken(*map(_given_or_unset, one)) for one in values])
-        return lines[1:-2].split(b"}\n{")  # no text has a newline in JSON
+        # Nothing within a line looks like the end of one: JSON has a comma between objects.
+        pieces = (b"," + lines[1:-2].replace(b"}\n{", b"}\n{,")).split(b"}\n{")
+        return pieces if b"," not in pieces else [piece if piece != b"," else b"" for piece in pieces]
 
     def _choose(self, values: Sequence[Any]) -> Sequence[Any]:
         chosen = list(values)
@@ -177,7 +218,7 @@ def _made(rules: Mapping[str, Rule], inner: Mapping[str, Form], rest: str, stric
         if key in inner:
             yield from (one._replace(path=f"{attribute(key)}.{one.path}") for one in inner[key].made)
         elif _kind(rule, strict) is Kind.MADE:
-            yield Made(attribute(key), rule.put, prefix(rule.name), below(rest, key))
+            yield Made(attribute(key), rule, prefix(rule.name), below(rest, key))
 
 
 def _given(
@@ -213,32 +254,48 @@ _decode_members = msgspec.json.Decoder(_Members).decode
 _decode_unread = msgspec.json.Decoder(_Unread).decode
 
 
-def read(form: Form, event: Event) -> Any:
-    """An event's `edata` as the form reads it, or by key; `EventError` if the event cannot be decoded.
+def is_apart(event: Event) -> bool:
+    """Say whether an event with escapes is to be read alone, from its own bytes, by `read`.
 
-    The text of `edata` is there unless somebody has read it; escapes may be such that no decoder
-    takes them. The event's own bytes serve in both cases.
+    Escapes may be such that no decoder takes them; the text of `edata` may be on several lines.
     """
     text: Any = event.edata_text
-    raw = event.raw if BACKSLASH not in event.raw else readable(event.raw)
+    return is_marred(event.raw) or (type(text) is msgspec.Raw and b"\n" in bytes(text))
+
+
+def read(form: Form, event: Event) -> Any:
+    """An event's `edata` as the form reads it, or by key; `EventError` if the event cannot be decoded."""
+    raw = readable(event.raw) if is_marred(event.raw) else event.raw
     try:
-        if type(text) is msgspec.Raw and raw is event.raw:
-            return form.decode(text)
         return form.decode_whole(raw).edata
     except (msgspec.MsgspecError, ValueError):
         return _read_members(raw)  # another shape
 
 
-def read_all(form: Form, events: Sequence[Event]) -> list[Any]:
-    """The same for many events."""
+def read_all(form: Form, events: Sequence[Event], *, apart: bool) -> list[Any]:
+    """The same for many events; `apart` if one of them is.
+
+    The text of `edata` is there unless somebody has read it.
+    """
     texts: list[Any] = [event.edata_text for event in events]
-    escaped = [True for event in events if BACKSLASH in event.raw]
-    if not escaped and set(map(type, texts)) == {msgspec.Raw}:
+    if apart or set(map(type, texts)) != {msgspec.Raw}:
+        return [read(form, event) for event in events]
+    found: list[Any] = []
+    decoded = map(form.decode, texts)
+    while len(found) < len(texts):
         try:
-            return [form.decode(text) for text in texts]
+            # What stood before an exception stays in the list, and the map goes on behind it.
+            found.extend(decoded)
         except (msgspec.MsgspecError, ValueError):
-            pass  # one of them has another shape
-    return [read(form, event) for event in events]
+            found.append(_read_by_key(texts[len(found)], events[len(found)].raw))
+    return found
+
+
+def _read_by_key(text: msgspec.Raw, raw: bytes) -> Members:
+    try:
+        return members(text)
+    except (msgspec.MsgspecError, ValueError):
+        return _read_members(raw)  # no object
 
 
 def _read_members(raw: bytes) -> Members:

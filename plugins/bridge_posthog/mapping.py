@@ -12,10 +12,12 @@ nothing but the speed.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import compress, repeat
+from itertools import compress, count, repeat
+from operator import contains
 from typing import TYPE_CHECKING
 
 from bridge.events import identities
+from bridge_posthog.forms import is_apart
 from bridge_posthog.heads import heads
 from bridge_posthog.ids import DAY, derived_digest, uuid8
 from bridge_posthog.moments import client_time, iso, moments
@@ -23,7 +25,7 @@ from bridge_posthog.people import pseudonymiser
 from bridge_posthog.settings import Settings
 from bridge_posthog.surroundings import CACHE_SIZE, Places, piece, relations
 from bridge_posthog.telling import Teller
-from bridge_posthog.tokens import BACKSLASH, dump, dump_lines, readable, tame
+from bridge_posthog.tokens import BACKSLASH, dump, dump_lines, is_marred, readable, tame
 from bridge_posthog.wire import opening
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Mapper"]
 
 BRIDGE = "sunbird-bridge"
+END = b"}}"
 RAW, FLAT = b',"sunbird":', b',"mid":'
 
 
@@ -70,7 +73,9 @@ class Mapper:
         raws = [event.raw for event in events]
         settings = self._settings.along(events, times)
         places = self._places.along(events, settings)
-        told = self._teller.tell(events, settings)
+        escaped = compress(count(), map(contains, raws, repeat(BACKSLASH)))
+        apart = [index for index in escaped if is_apart(events[index])]
+        told = self._teller.tell(events, settings, apart)
         for index in overruled:
             told.ends[index] = _overruled(events[index]) + told.ends[index]
         columns = zip(
@@ -83,12 +88,12 @@ class Mapper:
             repeat(RAW if self._raw else FLAT, len(events)),
             self._bodies(events, raws),
             told.ends,
+            repeat(END, len(events)),
             strict=True,
         )
         payloads = list(map(b"".join, columns))
-        for index, raw in enumerate(raws):
-            if BACKSLASH in raw:
-                payloads[index] = readable(payloads[index])
+        for index in apart:
+            payloads[index] = readable(payloads[index])
         return self._with_groups(events, times, places, payloads) if self._config.group_identify else payloads
 
     def _digests(self, events: Sequence[Event]) -> list[bytes]:
@@ -102,7 +107,7 @@ class Mapper:
             return dump_lines([event.mid for event in events]).splitlines()
         if self._protocol == "v1":
             return raws
-        return [tame(raw if BACKSLASH not in raw else readable(raw)) for raw in raws]
+        return [tame(readable(raw) if is_marred(raw) else raw) for raw in raws]
 
     def _with_groups(
         self, events: Sequence[Event], times: Sequence[int], places: Sequence[Place], payloads: list[bytes]

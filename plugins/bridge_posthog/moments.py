@@ -37,6 +37,9 @@ def moments(events: Sequence[Event]) -> tuple[list[int], list[int]]:
         if type(syncts) is int and FLOOR <= ets <= syncts + AHEAD and ets <= LAST:  # costs no call
             times.append(int(ets))
             continue
+        if syncts is None and event.timestamp is None and 0 <= ets <= LAST:  # nor does this
+            times.append(int(ets))
+            continue
         at, corrected = moment(event)
         if corrected:
             overruled.append(len(times))
@@ -89,6 +92,7 @@ def iso(milliseconds: int) -> str:
     return f"{minute_of(minutes).decode()}{rest // 1000:02d}.{rest % 1000:03d}Z"
 
 
+@lru_cache(maxsize=1_024)
 def minute_of(minutes: int) -> bytes:
     """The same down to the minute, for minutes since the epoch: `2026-01-05T09:30:`."""
     return (EPOCH + timedelta(minutes=minutes)).isoformat()[:17].encode()

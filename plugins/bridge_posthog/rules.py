@@ -33,21 +33,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "Make",
     "Put",
     "Rule",
+    "Whole",
     "apply",
     "attribute",
+    "listed",
     "made_rule",
     "number_rule",
     "picker",
-    "put_list",
-    "put_text",
+    "pure_rule",
     "scalar",
     "text_rule",
     "word",
 ]
 
 Put = Callable[[Draft, bytes, bytes], bool]
+Whole = Callable[[bytes], bytes]
+Make = Callable[[bytes, bytes, Whole], bytes | None]
 
 
 class Kind(Enum):
@@ -65,7 +69,9 @@ class Rule(NamedTuple):
     """The property `name` a key becomes, its `kind`, and the converter for whatever is not of it.
 
     `inner` are the rules of an object whose keys become properties of their own; those that it does
-    not know count as `depth` levels down. `fits` says which numbers mean something.
+    not know count as `depth` levels down. `fits` says which numbers mean something. `make` does what the
+    converter does, if that takes no draft: it returns the properties, None for a token that it does not take.
+    Its answers are `kept` where there are few.
     """
 
     name: str
@@ -74,11 +80,13 @@ class Rule(NamedTuple):
     inner: Mapping[str, Rule] | None = None
     fits: Callable[[float], bool] | None = None
     depth: int = 1
+    make: Make | None = None
+    kept: bool = False
 
 
 def text_rule(name: str) -> Rule:
     """A text; other scalars are written as text."""
-    return Rule(name, Kind.TEXT, put_text)
+    return Rule(name, Kind.TEXT, _text)
 
 
 def number_rule(name: str) -> Rule:
@@ -100,7 +108,7 @@ def chosen_rule(name: str, fits: Callable[[float], bool]) -> Rule:
 
 def list_rule(name: str) -> Rule:
     """A list, as it is."""
-    return Rule(name, Kind.LIST, put_list)
+    return Rule(name, Kind.LIST, _list)
 
 
 def texts_rule(name: str) -> Rule:
@@ -116,6 +124,18 @@ def object_rule(name: str) -> Rule:
 def made_rule(name: str, put: Put) -> Rule:
     """Whatever the converter makes of the token."""
     return Rule(name, Kind.MADE, put)
+
+
+def pure_rule(name: str, make: Make, *, kept: bool = False) -> Rule:
+    """The properties that `make` makes of the token, whatever else there is in the event."""
+
+    def put(draft: Draft, name: bytes, token: bytes) -> bool:
+        made = make(name, token, draft.whole)
+        if made is not None:
+            draft.append(made)
+        return made is not None
+
+    return Rule(name, Kind.MADE, put, make=make, kept=kept)
 
 
 def free_rule(name: str) -> Rule:
@@ -171,7 +191,7 @@ def scalar(value: Any) -> str:
     return "" if token is None else load(token)
 
 
-def put_text(draft: Draft, name: bytes, token: bytes) -> bool:
+def _text(draft: Draft, name: bytes, token: bytes) -> bool:
     """A scalar, as text."""
     found = text(token)
     if found is not None:
@@ -206,7 +226,14 @@ def as_spilled(name: str) -> Put:
     return put
 
 
-def put_list(draft: Draft, name: bytes, token: bytes) -> bool:
+def listed(name: bytes, token: bytes, whole: Whole) -> bytes | None:
+    """A list, as it is."""
+    if token[0] != ARRAY:
+        return None
+    return b"" if is_empty(token) else name + whole(token)
+
+
+def _list(draft: Draft, name: bytes, token: bytes) -> bool:
     """A list, as it is."""
     return _kept(draft, name, token, ARRAY)
 

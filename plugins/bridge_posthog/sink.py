@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -108,7 +109,8 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         else:
             answer = self._post(self._protocol, parcel, batch.attempt)
             outcomes = judge(self._protocol, answer, parcel, self._clock())
-        self._remember(parcel, outcomes)
+        if self.config.group_identify:
+            self._remember(parcel, outcomes)
         return outcomes
 
     def check(self) -> str:
@@ -152,7 +154,7 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         key, now = self.config.api_key.reveal(), self._clock()
         encoding = _encoding(self.config, protocol)
         pieces = body(protocol, parcel.events, key, now, self.config.historical_migration)
-        uuids = [uuid for own in parcel.uuids for uuid in own]
+        uuids = list(chain.from_iterable(parcel.uuids))
         return self._client.request(
             "POST",
             f"{self._host}{PATHS[protocol]}",

@@ -161,11 +161,12 @@ def relations(events: Sequence[Event]) -> list[Piece]:
     Neighbours mostly share them, or differ in one.
     """
     column: list[Piece] = []
-    cdata = rollup = tags = None
+    known = cdata = rollup = tags = None
     correlated = placed = tagged = related = b""
     for event in events:
         context = event.context
-        if not (context.cdata == cdata and context.rollup == rollup and event.tags == tags):
+        if not (context is known and event.tags == tags):
+            known = context
             if context.cdata != cdata:
                 cdata = context.cdata
                 correlated = _correlate(cdata or ())

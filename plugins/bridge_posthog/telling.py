@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from bridge_posthog.rules import Rule
     from bridge_posthog.settings import Setting
 
-__all__ = ["END", "Teller", "Told"]
+__all__ = ["Teller", "Told"]
 
 LONGEST_VALUE = 200
 MOST_UNKNOWN = 1_024
 FIRST_STAGES = frozenset({"app", "session"})
-END = b"}}"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -51,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Told(NamedTuple):
-    """Columns: the name of each event, its type as a property, its other properties up to its end."""
+    """Columns: the name of each event, its type as a property, its other properties."""
 
     names: list[bytes]
     eids: list[bytes]
@@ -72,19 +71,21 @@ class Teller:
         self._free_form = Form({}, strict=strict)
         self._unknown = lru_cache(maxsize=MOST_UNKNOWN)(self._make_unknown)
 
-    def tell(self, events: Sequence[Event], settings: Sequence[Setting]) -> Told:
-        """The columns of some events, each of which has a setting."""
+    def tell(self, events: Sequence[Event], settings: Sequence[Setting], apart: Collection[int]) -> Told:
+        """The columns of some events, each of which has a setting; those at `apart` are to be read alone."""
         eids = [event.eid for event in events]
         plans = {eid: self._plans.get(eid) or self._unknown(eid[:LONGEST_VALUE]) for eid in set(eids)}
-        column = [plans[eid] for eid in eids]
-        told = Told([plan.name for plan in column], [plan.eid for plan in column], [END] * len(column))
+        names = {eid: plan.name for eid, plan in plans.items()}
+        pieces = {eid: plan.eid for eid, plan in plans.items()}
+        told = Told([*map(names.__getitem__, eids)], [*map(pieces.__getitem__, eids)], [b""] * len(eids))
         places = defaultdict(list)
         for place, eid in enumerate(eids):
             places[eid].append(place)
         for eid, found in places.items():
             plan = plans[eid]
             if plan.namer is not None or not self._names_only:
-                edatas = read_all(plan.form, [events[place] for place in found])
+                chosen = [events[place] for place in found]
+                edatas = read_all(plan.form, chosen, apart=not set(found).isdisjoint(apart))
                 for alike in _alike(found, edatas):
                     self._tell_alike(plan, *alike, events, settings, told)
         return told
@@ -109,39 +110,43 @@ class Teller:
         told: Told,
     ) -> None:
         """Fill in what is to be told of the events at these places, whose `edata` was read in one way."""
-        drafts: list[Draft] = []
+        columns: list[Sequence[bytes]] = []
         if plan.namer is not None:
             keep = max([len(events[place].raw) for place in places]) <= SMALL
             sources = [settings[place].source for place in places]
-            named = plan.namer.name_all(edatas, sources, keep=keep)
-            for place, (name, properties) in zip(places, named, strict=True):
+            names, properties = zip(*plan.namer.name_all(edatas, sources, keep=keep), strict=True)
+            for place, name in zip(places, names, strict=True):
                 told.names[place] = name
-                told.ends[place] = properties + END
-            if self._names_only:
-                return
-            drafts = [self._draft((properties,)) for _, properties in named]
-        drafts = drafts or [self._draft() for _ in places]
+            columns.append(properties)
+        drafts = defaultdict[int, Draft](self._draft)
         if self._flat:
-            plan.form.fill_all(edatas, drafts)
+            columns += plan.form.columns(edatas, drafts)
         if self._asks_person:
-            for place, edata, draft in zip(places, edatas, drafts, strict=True):
-                self._add_person(events[place], edata, settings[place].person, draft)
-        for place, draft in zip(places, drafts, strict=True):
-            draft.extend((draft.rest(), END))
-            told.ends[place] = b"".join(draft)
+            columns.append(
+                [
+                    self._person(events[place], edata, settings[place].person)
+                    for place, edata in zip(places, edatas, strict=True)
+                ]
+            )
+        if drafts:
+            columns.append([drafts[index].rest() if index in drafts else b"" for index in range(len(places))])
+        ends = list(map(b"".join, zip(*columns, strict=True))) if len(columns) > 1 else columns[0]
+        for place, end in zip(places, ends, strict=True):
+            told.ends[place] = end
 
-    def _add_person(self, event: Event, edata: Any, person: bool, draft: Draft) -> None:
-        config, context = self._config, event.context
+    def _person(self, event: Event, edata: Any, person: bool) -> bytes:
+        config, context, draft = self._config, event.context, Draft()
         document = event.document if config.denormalised or config.person_properties else {}
         if config.denormalised:
             add_place(document, draft)
         kind = edata.get("type") if type(edata) is dict else getattr(edata, "type_", None)
-        if event.eid != "START" or not person or word(kind).lower() not in FIRST_STAGES:
-            return
-        if config.set_once:
-            draft.add("$set_once", present(first_channel=context.channel, first_producer=context.pdata.id))
-        if chosen := person_properties(document, config.person_properties):
-            draft += (b',"$set":', chosen)
+        if event.eid == "START" and person and word(kind).lower() in FIRST_STAGES:
+            if config.set_once:
+                found = present(first_channel=context.channel, first_producer=context.pdata.id)
+                draft.add("$set_once", found)
+            if chosen := person_properties(document, config.person_properties):
+                draft += (b',"$set":', chosen)
+        return draft.take()
 
 
 def only(rules: Mapping[str, Rule], paths: Collection[tuple[str, ...]]) -> dict[str, Rule]:

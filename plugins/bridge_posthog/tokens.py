@@ -24,6 +24,7 @@ __all__ = [
     "dump",
     "dump_lines",
     "elements",
+    "is_marred",
     "load",
     "members",
     "number",
@@ -63,6 +64,12 @@ _LONG = re.compile(rb"[0-9]{%d}" % LONGEST_PLAIN)
 # Every escape of JSON is consumed from the left, so a pair of surrogates is seen as a pair,
 # and an escaped backslash never as the beginning of another escape.
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<bad>u0000|u[dD][89a-fA-F]..)|.)", re.DOTALL)
+_MARRED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def is_marred(line: bytes) -> bool:
+    """Say whether a line of JSON may have in it what `readable` replaces."""
+    return BACKSLASH in line and _MARRED.search(line) is not None
 
 
 def readable(line: bytes) -> bytes:
@@ -109,29 +116,31 @@ class Draft(list[bytes]):
     def spill(self, name: str, token: bytes, depth: int = 1) -> None:
         """Add what no rule knows; the keys of an object become properties, down to `MAX_DEPTH` levels."""
         first = token[0]
-        if first == QUOTE:
+        if first in CONTAINERS:
+            self._spill_container(name, token, depth)
+        elif first == QUOTE:
             if len(token) > BLANK:
                 self._put(name, token)
-        elif first == OBJECT and depth < MAX_DEPTH:
-            for key, value in members(token).items():
-                under = _below(name, key) if len(key) < LONGEST_NAME else below(name, key)
-                self.spill(under, bytes(value), depth + 1)
-        elif first in CONTAINERS:
-            if len(token) > LONGEST_BLANK or not is_empty(token):
-                self._put(name, self.whole(token))
-        elif first != NULL and (plain := token if token.isalpha() else ranged(token)):
+        elif first != NULL and (plain := ranged(token) if first in DIGITS else token):
             self._put(name, plain)
+
+    def _spill_container(self, name: str, token: bytes, depth: int) -> None:
+        if token[0] == OBJECT and depth < MAX_DEPTH:
+            for key, value in members(token).items():
+                self.spill(below(name, key), bytes(value), depth + 1)
+        elif len(token) > LONGEST_BLANK or not is_empty(token):
+            self._put(name, self.whole(token))
 
     def _put(self, name: str, token: bytes) -> None:
         """Add without repeating a name: `a.b` and `a_b` make the same one, and both are kept."""
         names = self._names
         if names is None:
             names = self._names = set()
-        if name in names:
+        elif name in names:
             name = next(free for count in count_from(2) if (free := f"{name}_{count}") not in names)
         names.add(name)
         if len(names) <= MAX_PROPERTIES:
-            self += (prefix_cached(name), token)
+            self.append(prefix_cached(name) + token)
         else:
             self._more = self._more or {}
             self._more[name] = token
@@ -139,6 +148,12 @@ class Draft(list[bytes]):
     def whole(self, token: bytes) -> bytes:
         """A list or object that stays one, as this draft's reader takes it."""
         return token
+
+    def take(self) -> bytes:
+        """What has been added since the last time."""
+        taken = b"".join(self)
+        self.clear()
+        return taken
 
     def rest(self) -> bytes:
         """What was one property too many, inside `edata_more`."""
@@ -174,6 +189,8 @@ def text(token: bytes) -> bytes | None:
 
 def ranged(token: bytes) -> bytes | None:
     """A number as it stands, if it fits a double."""
+    if len(token) <= LONGEST_PLAIN and not token.strip(b"-.0123456789"):
+        return token  # no exponent
     return token if figure(token) is not None else None
 
 

@@ -31,6 +31,7 @@ from bridge_posthog.rules import (
     nested_rule,
     number_rule,
     object_rule,
+    pure_rule,
     text_rule,
     texts_rule,
 )
@@ -119,7 +120,7 @@ _ERROR_OBJECT = nested_rule(
 )
 _ACTIVITY = {"type": text_rule("activity_type"), "mode": text_rule("mode"), "pageid": _PAGE}
 _JOB = {
-    "level": made_rule("log_level", as_upper),
+    "level": pure_rule("log_level", as_upper, kept=True),
     "message": text_rule("message"),
     "status": text_rule("job_status"),
 }
@@ -144,10 +145,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "pageid": _PAGE,
         "uri": text_rule("uri"),
         "duration": _DURATION,
-        "visits": made_rule("visits", as_visits),
+        "visits": pure_rule("visits", as_visits),
     },
     "INTERACT": {
-        "type": made_rule("interaction_type", as_upper),
+        "type": pure_rule("interaction_type", as_upper, kept=True),
         "subtype": text_rule("interaction_subtype"),
         "id": text_rule("element_id"),
         "pageid": _PAGE,
@@ -163,17 +164,17 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "ASSESS": {
         "item": _QUESTION,
         "index": number_rule("question_index"),
-        "pass": made_rule("passed", as_flag),
+        "pass": pure_rule("passed", as_flag, kept=True),
         "score": number_rule("score"),
-        "resvalues": made_rule("response", as_merged),
+        "resvalues": pure_rule("response", as_merged),
         "duration": _DURATION,
     },
     "RESPONSE": {
         "target": _target("question_id"),
         "type": text_rule("response_type"),
-        "values": made_rule("response", as_merged),
+        "values": pure_rule("response", as_merged),
     },
-    "INTERRUPT": {"type": made_rule("interrupt_type", as_lower), "pageid": _PAGE},
+    "INTERRUPT": {"type": pure_rule("interrupt_type", as_lower, kept=True), "pageid": _PAGE},
     "FEEDBACK": {
         "rating": number_rule("rating"),
         "comments": text_rule("comment"),
@@ -211,10 +212,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     "LOG": {
         "type": text_rule("log_type"),
-        "level": made_rule("log_level", as_upper),
+        "level": pure_rule("log_level", as_upper, kept=True),
         "message": text_rule("message"),
         "pageid": _PAGE,
-        "params": made_rule("params", as_merged),
+        "params": pure_rule("params", as_merged),
     },
     "METRICS": {
         "system": text_rule("metrics_system"),
@@ -224,8 +225,8 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "SUMMARY": {
         "type": text_rule("summary_type"),
         "mode": text_rule("mode"),
-        "starttime": made_rule("started_at", as_time),
-        "endtime": made_rule("ended_at", as_time),
+        "starttime": pure_rule("started_at", as_time),
+        "endtime": pure_rule("ended_at", as_time),
         "timespent": _DURATION,
         "pageviews": number_rule("pageview_count"),
         "interactions": number_rule("interaction_count"),

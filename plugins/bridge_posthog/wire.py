@@ -105,8 +105,8 @@ def body(protocol: Protocol, events: Sequence[bytes], key: str, now: float, hist
     else:
         named = key.encode(), b"true" if historical else b"false", time
         start, end = b'{"api_key":"%b","historical_migration":%b,"sent_at":"%b","batch":[' % named, b"]}"
-    pieces = [piece for event in events for piece in (b",", event)]
-    pieces[:1] = [start]
+    pieces = [b","] * (2 * len(events))
+    pieces[:1], pieces[1::2] = [start], events
     return [*pieces, end]
 
 

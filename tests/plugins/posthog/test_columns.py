@@ -105,6 +105,64 @@ def test_a_null_an_escape_or_an_unknown_key_in_one_event_leaves_its_neighbours_a
         assert sink.map_batch(lenient.batch(lines).events) == alone
 
 
+@pytest.mark.parametrize("mode", ["v0", "v1"])
+def test_what_converters_make_of_one_event_leaves_its_neighbours_alone(mode, make_sink):
+    found = {
+        "INTERACT": ["type", "click", "", None, 7, ["x"], True, "w" * 300, {"a": {"b": 1}}],
+        "ASSESS": ["pass", "Yes", "no", True, "perhaps", None, 1, {"a": 1}],
+        "RESPONSE": ["values", [], [{"a": 1}, {"a": 2}], {"a": [1]}, "text", 5, None, [1], [{}]],
+        "IMPRESSION": ["visits", [], [{"objid": "do_1"}], {"objid": "do_1"}, "", None],
+        "SHARE": ["items", [], [{"id": "do_1", "type": "Content"}, {"id": 5}], {"id": "x"}, "no", None],
+        "SUMMARY": ["starttime", 1_767_587_400_000, "1767587400000", -1, "never", None, [1]],
+        "END": ["summary", [{"progress": 5}, {"progress": 6}], {"a": {"b": 1}}, "none", None, 3.25e2, -1.5],
+        "METRICS": ["metrics", [{"metric": "a", "value": 1}], [{"metric": ""}], [], "none", None],
+    }
+    for eid, (key, *values) in found.items():
+        lines = [encode(make_event(eid, {f"edata.{key}": value})) for value in values]
+        for order in (lines, lines[::-1]):
+            alone = [make_sink(capture_mode=mode).map(lenient.event(line)) for line in order]
+            assert make_sink(capture_mode=mode).map_batch(lenient.batch(order).events) == alone
+
+
+def test_one_item_that_is_no_list_is_counted_and_told_key_by_key(posthog):
+    sent = lenient.event(encode(make_event("SHARE", {"edata.items": {"id": "do_1", "size": 5}})))
+    properties = posthog(sent)["properties"]
+    found = {name: value for name, value in properties.items() if "item" in name}
+    expected = {"item_count": 1, "item_ids": ["do_1"], "edata_items_id": "do_1", "edata_items_size": 5}
+    assert found == expected
+
+
+def test_an_event_that_a_stage_has_looked_into_maps_like_any_other(make_sink):
+    lines = [encode(make_event("INTERACT", {"edata.pageid": page})) for page in ("one", "two")]
+    expected = make_sink().map_batch(lenient.batch(lines).events)
+    events = lenient.batch(lines).events
+    assert events[1].edata
+    assert make_sink().map_batch(events) == expected
+
+
+def test_an_event_with_escapes_on_several_lines_becomes_one_line(make_sink):
+    change = {"edata.visits": [{"objid": "do_1"}], "edata.pageid": 'a "quoted" page'}
+    lines = [
+        json.dumps(make_event("IMPRESSION", change), indent=1).encode(),
+        encode(make_event("IMPRESSION")),
+    ]
+    payloads = make_sink().map_batch(lenient.batch(lines).events)
+    assert not any(b"\n" in payload for payload in payloads)
+
+
+def test_neighbours_share_what_is_around_them_only_while_it_is_the_same(make_sink):
+    changes = [
+        {}, {"object": {"id": "do_2", "type": "Content"}}, {"context.cdata": [{"type": "Plan", "id": "p"}]},
+        {"tags": ["one"]}, {"context.rollup": {"l2": "x"}}, {"actor.id": "somebody-else"}, {"ver": "3.1"}, {},
+        {"context.env": "other"}, {"context.sid": "", "context.did": "", "actor.id": ""},
+        {"ets": MIDNIGHT - 1},
+    ]  # fmt: skip
+    lines = [encode(make_event("INTERACT", {"ets": MIDNIGHT, **one})) for one in changes for _ in range(2)]
+    for options in OPTIONS:
+        alone = [make_sink(**options).map(lenient.event(line)) for line in lines]
+        assert make_sink(**options).map_batch(lenient.batch(lines).events) == alone
+
+
 def test_an_event_is_called_the_same_whether_all_of_it_is_read_or_only_its_words(make_sink):
     changes = [
         {}, {"edata.type": 7}, {"edata.type": None}, {"edata.surprise": {"type": "app"}},
