@@ -122,9 +122,13 @@ class Decoder:
         doubtful.update(self._refused_parts(events, payloads))
         for index in self._odd(payloads) - doubtful:
             try:
-                events[index].raw = self._sound(payloads[index])
+                line = self._sound(payloads[index])
             except EventError:
                 doubtful.add(index)
+                continue
+            if line is not payloads[index]:  # its parts are to be of one line, too
+                (events[index],), refused = self._read([line])
+                doubtful.update([index] if refused else ())
         return events, doubtful
 
     def _read_heads(self, payloads: Sequence[bytes]) -> tuple[list[Event], set[int]]:

@@ -36,6 +36,25 @@ def test_a_valid_event_that_only_the_exact_reading_takes_changes_nothing():
     assert [event.raw for event in decoded.events] == [GOOD[0], NULLED, GOOD[1]]
 
 
+@pytest.mark.parametrize("level", [*Level])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_of_an_event_on_several_lines_every_part_is_on_one(level, newline):
+    pretty = [json.dumps(json.loads(raw), indent=2).replace("\n", newline).encode() for raw in GOOD]
+    decoded = Decoder(level).batch([GOOD[0], *pretty])
+    assert (decoded.origins, decoded.invalid) == (None, [])
+    for event, raw in zip(decoded.events[1:], GOOD, strict=True):
+        assert not set(b"\r\n") & {*event.raw, *bytes(event.edata_text)}
+        assert json.loads(event.raw) == json.loads(raw)
+        assert json.loads(bytes(event.edata_text)) == event.edata
+
+
+def test_an_event_on_several_lines_is_refused_for_its_parts_too():
+    pretty = json.dumps(json.loads(BAD), indent=2).encode()
+    decoded = Decoder("strict").batch([GOOD[0], pretty, GOOD[1]])
+    assert decoded.origins == [0, 2]
+    assert [(refused.index, refused.path) for refused in decoded.invalid] == [(1, "$.edata.id")]
+
+
 def test_an_empty_batch_is_empty():
     decoded = Decoder().batch([])
     assert (decoded.events, decoded.origins, decoded.invalid, decoded.count) == ([], None, [], 0)
