@@ -76,6 +76,9 @@ class Inflow(Protocol):
     def rest(self) -> None:
         """There is no room before the destination answers; the neighbours need not wait for long."""
 
+    def attend(self, reader: object) -> None:
+        """Pages come from this reader."""
+
 
 class RejectsInflow:
     """The pipeline of invalid events: every one becomes a dead letter, the valid ones pass by."""
@@ -113,6 +116,10 @@ class RejectsInflow:
 
     def cut(self, stream: str, end: int) -> None:
         """Nothing is cut."""
+
+    def attend(self, reader: object) -> None:
+        """Pages come from this reader."""
+        self._seat.reader = reader
 
     def rest(self) -> None:
         """Nobody has to wait for this pipeline."""
@@ -199,6 +206,10 @@ class SinkInflow:
         """The stream's next object must end exactly here."""
         if self._packer is not None:
             self._packer.cuts[stream] = end
+
+    def attend(self, reader: object) -> None:
+        """Pages come from this reader."""
+        self._seat.reader = reader
 
     def rest(self) -> None:
         """There is no room before the destination answers."""

@@ -100,6 +100,7 @@ class Pipeline:
         self.failure: BaseException | None = None
         self.snapshot = Snapshot(options.name, options.type, "starting", "", Counts())
         self._reader = reader_of(self.wake)
+        inflow.attend(self._reader)
         self._streams = Streams(options.name, self._reader, inflow, self._outbox, progress, self._tally)
         self._reader.on_lost = self._lost
         self._reader.on_revoke = self._hand_over

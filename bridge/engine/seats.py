@@ -8,11 +8,18 @@ waits for one who has used up its credit; what it owes is forgiven slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.journals.base import Page
 
 __all__ = ["CREDIT", "FORGIVEN", "HEAVY", "Seat"]
 
 CREDIT = 1.0  # seconds that may be lost by waiting for one pipeline
 FORGIVEN = 0.02  # of them for each second: so much of the time may be lost in the long run
+COURTESY = 0.2  # of the seconds that are waited for one who catches up count, as they save decoding later
+FIRST = 16  # pages, after which a stream that it did not come to is taken for one that it does not read
+REACH = 64  # pages: whoever is farther behind is not waited for at all
 HEAVY = 10  # whose work on a page takes so many times what decoding it takes has little use for sharing
 RECENT = 0.9  # of what was known before still counts after the next page
 
@@ -24,11 +31,12 @@ class Seat:
     It is `away` in a stream where it fell so far behind that its next page is not remembered, until
     it stands at the front again, and `gone` if it did not move at all when others waited for it.
     It is `heavy` if its own work on a page takes many times what decoding it does. `debt` are seconds
-    that were lost by waiting for it. A `patient` one leaves the decoding to others: what it decoded
-    would lie in the cache of the wrong core.
+    that were lost by waiting for it. `reader` is what pages are `expected` by. A `patient` one leaves
+    the decoding to others: what it decoded would lie in the cache of the wrong core.
     """
 
     patient: bool = False
+    reader: object = None
     at: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     gone: bool = False
@@ -36,6 +44,7 @@ class Seat:
     pages: int = 0
     debt: float = 0.0
     _seen: float = 0.0
+    _charged: float = 0.0
     _effort: float = 0.0
     _rests_since: float | None = None
     _rested: float = 0.0
@@ -68,11 +77,23 @@ class Seat:
         self.at.pop(stream, None)
         self.away.discard(stream)
 
-    def charge(self, waited: float, idle: float, rested: float) -> None:
-        """Somebody waited: in vain if this one is far behind, or if the processor idled while it rested."""
-        self.debt = max(0.0, self.debt + (waited if self.away else min(idle, rested)))
+    def charge(self, began: float, now: float, idle: float) -> None:
+        """Somebody waited: in vain as far as the process idled while this one rested.
 
-    def may_come(self, stream: str, start: int) -> bool:
-        """Whether this place lies before the pipeline, as far as is known, and is worth waiting at."""
-        worthwhile = not (self.gone or self.heavy) and self.debt < CREDIT
-        return worthwhile and self.at.get(stream, start) <= start
+        A second for which several waited counts once.
+        """
+        counts = max(0.0, now - max(began, self._charged)) / (now - began) if now > began else 0.0
+        self._charged = now
+        lost = max(idle, COURTESY * (now - began)) if self.away else idle
+        self.debt = max(0.0, self.debt + counts * lost)
+
+    def may_come(self, page: Page) -> bool:
+        """Whether the pipeline is to come to this page, as far as is known, and is worth waiting for."""
+        if self.gone or self.heavy or self.debt >= CREDIT:
+            return False
+        if page.expected is not None:
+            return self.reader in page.expected
+        at = self.at.get(page.stream)
+        if at is None:
+            return self.pages < FIRST
+        return at <= page.start <= at + REACH * (page.end - page.start)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bridge.engine.idling import Idling
@@ -20,7 +20,7 @@ from bridge.engine.seats import Seat
 from bridge.engine.staging import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable
 
     from bridge.journals.base import Page
     from bridge.validation import Decoded, Decoder
@@ -30,13 +30,15 @@ __all__ = ["SharedDecoder"]
 Key = tuple[str, int, int]
 WAIT = 0.5  # for a neighbour that is decoding the page
 PATIENCE = 2.0  # for a neighbour that keeps moving, while the processor is busy
+WELCOME = 5.0  # for one that has not begun: to join its group takes seconds
+SLICE = 0.1  # of waiting, after which it is looked at whose fault it is
 RECENT = 0.9  # of what was known before still counts after the next page
 
 
 @dataclass(slots=True, eq=False)
 class _Remembered:
+    page: Page
     decoded: Decoded
-    size: int
     takers: set[Seat]
 
 
@@ -63,6 +65,7 @@ class SharedDecoder:
         self._marks: dict[Seat, float] = {}
         self._pages: OrderedDict[Key, _Remembered] = OrderedDict()
         self._busy: set[Key] = set()
+        self._waiting: dict[Seat, Page] = {}
         self._size = 0
         self._seats: list[Seat] = []
         self._change = threading.Condition()
@@ -93,11 +96,11 @@ class SharedDecoder:
                 self._marks[seat] = self._effort()
 
     def _decode(self, page: Page, seat: Seat | None, began: float) -> Decoded:
-        key = (page.stream, page.start, page.end)
+        key = _key(page)
         with self._change:
             if seat is not None:
-                self._come(key, seat, began)
-            found = self._found(key, page.size, seat)
+                self._come(page, seat, began)
+            found = self._found(page, seat)
             if found is not None:
                 return found
             self._busy.add(key)
@@ -109,15 +112,17 @@ class SharedDecoder:
             raise
         with self._change:
             self._done(key)
-            self._remember(key, decoded, page.size, seat)
+            self._remember(page, decoded, seat)
         return decoded
 
-    def _come(self, key: Key, seat: Seat, began: float) -> None:
+    def _come(self, page: Page, seat: Seat, began: float) -> None:
         """Note where a pipeline stands, and what it did with the page before."""
-        stream, start, _ = key
-        front = max(one.at.get(stream, start) for one in self._seats)
-        seat.come(stream, start, self._clock())
-        if start >= front or key in self._pages:
+        stream, key = page.stream, _key(page)
+        front = max(one.at.get(stream, page.start) for one in self._seats)
+        seat.come(stream, page.start, self._clock())
+        if page.expected is not None:
+            page.expected.discard(seat.reader)
+        elif page.start >= front or key in self._pages:
             seat.away.discard(stream)
         elif key not in self._busy:
             seat.away.add(stream)
@@ -138,68 +143,111 @@ class SharedDecoder:
         self._busy.discard(key)
         self._change.notify_all()
 
-    def _found(self, key: Key, size: int, seat: Seat | None) -> Decoded | None:
+    def _found(self, page: Page, seat: Seat | None) -> Decoded | None:
         """What a neighbour made of the page; None if this pipeline has to decode it, and may do so now."""
-        began, moved = self._clock(), {one: one.pages for one in self._seats}
+        key = _key(page)
         while (remembered := self._pages.get(key)) is None:
-            behind = [] if key in self._busy else list(self._behind(key, size, seat))
-            left = began + (WAIT if key in self._busy else PATIENCE if behind else 0.0) - self._clock()
-            if left <= 0:
-                for stream, one in behind:
-                    one.away.add(stream)
-                    one.gone = one.pages == moved[one]
+            if not self._wait_for(page, seat):
                 return None
-            self._wait(left, {one for _, one in behind})
         if seat is not None:
             remembered.takers.add(seat)
-            self._forget_if_done(key, remembered)
+            if not self._awaited(remembered.page, remembered.takers):
+                del self._pages[key]
+                self._size -= page.size
             self._change.notify_all()
         return remembered.decoded
 
+    def _wait_for(self, page: Page, seat: Seat | None) -> bool:
+        """Wait until the page is remembered; False if there is nothing to wait for any more."""
+        key, began, moved = _key(page), self._clock(), {one: one.pages for one in self._seats}
+        if seat is not None:
+            self._waiting[seat] = page
+        try:
+            while key not in self._pages:
+                busy = key in self._busy
+                behind = {} if busy else self._behind(page, seat)
+                left = began + (WAIT if busy else _patience(behind)) - self._clock()
+                if left <= 0:
+                    for one, late in behind.items():
+                        one.away.add(late.stream)
+                        one.gone = one.pages == moved[one]
+                    return False
+                if behind and self._stuck(behind, {seat}):
+                    return False
+                self._wait(min(left, SLICE), behind)
+        finally:
+            if seat is not None:
+                del self._waiting[seat]
+        return True
+
+    def _stuck(self, ahead: Iterable[Seat], seen: set[Seat | None]) -> bool:
+        """Whether all of these wait, for each other or for who asks: they fetched in different orders."""
+        for one in ahead:
+            if one in seen:
+                continue
+            seen.add(one)
+            wanted = self._waiting.get(one)
+            if wanted is None or _key(wanted) in self._busy or _key(wanted) in self._pages:
+                return False
+            others = self._behind(wanted, one)
+            if not others or not self._stuck(others, seen):
+                return False
+        return True
+
     def _wait(self, seconds: float, behind: Iterable[Seat]) -> None:
-        """Wait for a change; who rests while the processor has nothing to do is answerable for it."""
+        """Wait for a change, on the account of those whose fault it is."""
         began, since = self._clock(), self._idling.now()
         rested = {one: one.rested(began) for one in behind}
         self._change.wait(seconds)
         now, idle = self._clock(), self._idling.idle(since)
         for one, before in rested.items():
-            one.charge(now - began, idle, one.rested(now) - before)
+            one.charge(began, now, min(idle, one.rested(now) - before))
 
-    def _forget_if_done(self, key: Key, remembered: _Remembered) -> None:
-        """Let go of a page that nobody is to come to any more."""
-        if not any(one not in remembered.takers and one.may_come(*key[:2]) for one in self._seats):
-            self._size -= self._pages.pop(key).size
-
-    def _behind(self, key: Key, size: int, seat: Seat | None) -> Iterator[tuple[str, Seat]]:
-        """The neighbours that keep up and have not come to a page that this one would push out.
+    def _behind(self, page: Page, seat: Seat | None) -> dict[Seat, Page]:
+        """Each neighbour that keeps up, and a page that it has not come to and this one would push out.
 
         Whoever is patient waits for those who have not come to this one, either.
         """
-        excess = self._size + size - self._max_bytes
-        if seat is None or not self._awaited(key, seat):
-            return
-        if seat.patient:
-            yield from ((key[0], one) for one in self._seats if one is not seat and one.may_come(*key[:2]))
-        for (stream, start, _), oldest in self._pages.items():
+        if seat is None or not self._awaited(page, {seat}):
+            return {}
+        found = dict.fromkeys(self._awaited(page, {seat}), page) if seat.patient else {}
+        excess = self._size + page.size - self._max_bytes
+        for oldest in self._pages.values():
             if excess <= 0:
-                return
-            excess -= oldest.size
-            for one in self._seats:
-                if one is not seat and one not in oldest.takers and one.may_come(stream, start):
-                    yield stream, one
+                break
+            excess -= oldest.page.size
+            for one in self._awaited(oldest.page, {seat, *oldest.takers}):
+                found.setdefault(one, oldest.page)
+        return found
 
-    def _awaited(self, key: Key, seat: Seat | None) -> bool:
-        """Whether anybody else may come to this page."""
-        return any(one is not seat and one.may_come(*key[:2]) for one in self._seats)
+    def _awaited(self, page: Page, but: Container[Seat]) -> list[Seat]:
+        """Who else may come to this page, or waits for it."""
+        key = _key(page)
+        return [
+            one
+            for one in self._seats
+            if one not in but
+            and (one.may_come(page) or (one in self._waiting and _key(self._waiting[one]) == key))
+        ]
 
-    def _remember(self, key: Key, decoded: Decoded, size: int, seat: Seat | None) -> None:
-        if seat is not None and not self._awaited(key, seat):
+    def _remember(self, page: Page, decoded: Decoded, seat: Seat | None) -> None:
+        key = _key(page)
+        if seat is not None and not self._awaited(page, {seat}):
             return
         if key not in self._pages:
-            self._pages[key] = _Remembered(decoded, size, {seat} if seat else set())
-            self._size += size
+            self._pages[key] = _Remembered(replace(page, payloads=[]), decoded, {seat} if seat else set())
+            self._size += page.size
         while self._size > self._max_bytes and len(self._pages) > 1:
-            self._size -= self._pages.popitem(last=False)[1].size
+            self._size -= self._pages.popitem(last=False)[1].page.size
+
+
+def _key(page: Page) -> Key:
+    return page.stream, page.start, page.end
+
+
+def _patience(behind: Iterable[Seat]) -> float:
+    """Seconds to wait for these, from the first look."""
+    return max((PATIENCE if one.pages else WELCOME for one in behind), default=0.0)
 
 
 def _stamp(decoded: Decoded, page: Page) -> None:

@@ -53,7 +53,8 @@ class Page:
 
     `payloads` are the records' bytes, one event or a batch envelope each. `afters` holds the
     position after each record; a journal whose records are one byte apart leaves it out.
-    `received` is the server time of each record in ms where the journal knows it.
+    `received` is the server time of each record in ms where the journal knows it, and `expected`
+    are the readers that are to come for the page and have not, where it knows them.
     """
 
     stream: str
@@ -63,6 +64,7 @@ class Page:
     size: int
     afters: Sequence[int] | None = None
     received: Sequence[int] | None = None
+    expected: set[object] | None = None
     _sums: list[int] = field(default_factory=list)
 
     def after(self, index: int) -> int:

@@ -71,6 +71,8 @@ PROTOCOLS = {
     "classic": {"partition.assignment.strategy": "cooperative-sticky"},
     "consumer": {"group.protocol": "consumer"},
 }
+# Sorts the members of a group by their names, so that each process has the same partitions in all its groups.
+ALIGNED = {"consumer": {"group.remote.assignor": "range"}, "classic": {}}
 CONNECTIONS = {codes.ALL_BROKERS_DOWN, codes.TRANSPORT, codes.RESOLVE}
 MEANINGS = {
     codes.ALL_BROKERS_DOWN: "no broker can be reached",
@@ -183,12 +185,13 @@ class Clients:
 
     def consumer(self, pipeline: str, **callbacks: Callable[..., None]) -> Consumer:
         """A consumer in the pipeline's group, not subscribed yet."""
-        static = {"group.instance.id": self._config.static_id} if self._config.static_id else {}
+        protocol, name = self._config.group_protocol, self._config.static_id
+        static = {"group.instance.id": name, **ALIGNED[protocol]} if name else {}
         settings = {
             **CONSUMER_SIZES,
             **self._common(pipeline, PRODUCER_ONLY),
             **CONSUMER,
-            **PROTOCOLS[self._config.group_protocol],
+            **PROTOCOLS[protocol],
             **static,
             "group.id": self.group(pipeline),
             **callbacks,

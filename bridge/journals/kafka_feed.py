@@ -54,11 +54,12 @@ class _Fed:
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    """A page, and who has not come for it."""
+    """A page, who has not come for it, and who is expected wherever it goes from here."""
 
     number: int
     page: Page
     waiting: set[object]
+    expected: set[object]
 
 
 class Feed:
@@ -94,6 +95,7 @@ class Feed:
             for (stream, start), kept in self._kept.items():
                 if stream == fed.stream and start >= at:
                     kept.waiting.add(who)
+                    kept.expected.add(who)
             return True
 
     def leave(self, who: object, keys: Collection[Key]) -> None:
@@ -103,6 +105,7 @@ class Feed:
                 if fed is not None:
                     fed.followers.discard(who)
                     for kept in [kept for kept in self._kept.values() if kept.page.stream == fed.stream]:
+                        kept.expected.discard(who)
                         self._taken(who, kept)
 
     def take(self, who: object, wanted: Mapping[Key, int], timeout: float) -> tuple[Page | None, list[Key]]:
@@ -171,6 +174,7 @@ class Feed:
             self._let_go(kept)
 
     def _let_go(self, kept: _Kept) -> None:
+        kept.expected -= kept.waiting
         self._size -= self._kept.pop((kept.page.stream, kept.page.start)).page.size
 
     def _seat(self, key: Key, at: int) -> _Fed:
@@ -277,7 +281,9 @@ class Feed:
             if not fed.followers:
                 continue
             self._published += 1
-            self._kept[page.stream, page.start] = _Kept(self._published, page, set(fed.followers))
+            page.expected = set(fed.followers)
+            kept = _Kept(self._published, page, set(fed.followers), page.expected)
+            self._kept[page.stream, page.start] = kept
             self._size += page.size
         while len(self._kept) > 1 and (self._size > KEPT_BYTES or len(self._kept) > KEPT_PAGES):
             self._let_go(next(iter(self._kept.values())))

@@ -70,7 +70,7 @@ class KafkaReader(Member):
             time.sleep(timeout)
             return None
         self._resume(consumer)
-        return self._pager.take() or self._next(timeout)
+        return self._own() or self._next(timeout)
 
     def idle(self) -> None:
         """Keep the membership, and serve the group, without reading."""
@@ -152,11 +152,17 @@ class KafkaReader(Member):
         if self._feed is None or not self._places.fed():
             self._fetch(timeout)
             self._join()
-            return self._pager.take()
+            return self._own()
         self._fetch(0.0)  # serves the group as well
         self._join()
+        return self._own() or self._fed(self._feed, timeout)
+
+    def _own(self) -> Page | None:
+        """A page that we fetched ourselves, which nobody else is to come to."""
         page = self._pager.take()
-        return self._fed(self._feed, timeout) if page is None else page
+        if page is not None:
+            page.expected = set()
+        return page
 
     def _fed(self, feed: Feed, timeout: float) -> Page | None:
         """The next page of the feed; partitions that it has left behind are ours to fetch from now on."""

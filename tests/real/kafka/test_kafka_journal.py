@@ -290,6 +290,30 @@ def test_of_two_processes_with_one_static_id_the_older_ends(make_topic, produce,
         until(lambda _: False, first, second)
 
 
+def test_a_process_with_a_static_id_has_the_same_partitions_in_all_its_groups(
+    make_topic, produce, open_reader, until
+):
+    topic = make_topic(6)
+    produce(topic, values_of(60), partitions=6)
+    readers = {
+        (process, pipeline): open_reader(
+            topic, pipeline=pipeline, instance=topic, static_id=process, group_protocol="consumer"
+        )
+        for pipeline, processes in (("a", "pq"), ("b", "qp"), ("c", "pq"))
+        for process in processes
+    }
+
+    def divided(_):
+        for reader in readers.values():
+            reader.read(0.01)
+        return all(len(reader._places) == 3 for reader in readers.values())
+
+    until(divided)
+    held = {place: set(reader._places.keys()) for place, reader in readers.items()}
+    for process in "pq":
+        assert held[process, "a"] == held[process, "b"] == held[process, "c"]
+
+
 def test_a_new_process_waits_for_the_last_one_with_its_static_id(
     make_topic, produce, open_reader, take, until, monkeypatch
 ):
