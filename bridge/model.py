@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from struct import Struct as Packing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from xxhash import xxh3_128_digest
@@ -133,7 +133,7 @@ class Event(
         XXH3-128 of (ets, lengths, mid, eid, actor.id, context.did); key order, white space, number
         notation and all other keys play no part, and an absent did counts as a blank one.
         """
-        return self.digest or _identify(self)
+        return self.digest or identities((self,))[0]
 
     @property
     def source(self) -> bytes:
@@ -160,15 +160,23 @@ class Event(
 
 def identities(events: Iterable[Event]) -> list[bytes]:
     """The identity of each event, in order."""
-    return [event.digest or _identify(event) for event in events]
-
-
-def _identify(event: Event) -> bytes:
-    mid, eid, actor, did = event.mid, event.eid, event.actor.id, event.context.did or ""
+    events = list(events)
+    new = [event for event in events if event.digest is None]
     # The lengths keep the fields apart; adding 0.0 turns -0.0, which equals 0.0, into it.
-    header = _HEADER(event.ets + 0.0, len(mid), len(eid), len(actor), len(did))
-    event.digest = digest = xxh3_128_digest(header + f"{mid}{eid}{actor}{did}".encode())
-    return digest
+    texts = [
+        _HEADER(
+            event.ets + 0.0,
+            len(mid := event.mid),
+            len(eid := event.eid),
+            len(actor := event.actor.id),
+            len(did := event.context.did or ""),
+        )
+        + f"{mid}{eid}{actor}{did}".encode()
+        for event in new
+    ]
+    for event, digest in zip(new, map(xxh3_128_digest, texts), strict=True):
+        event.digest = digest
+    return cast("list[bytes]", [event.digest for event in events])
 
 
 def _milliseconds(value: Any) -> int | None:
