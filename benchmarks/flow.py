@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -131,7 +132,9 @@ def destination(latency: float) -> Iterator[int]:
             stub.kill()
 
 
-def run(case: str, events: int, level: str, latency: float, **keys: object) -> dict:
+def run(
+    case: str, events: int, level: str, latency: float, processor: int | None = None, **keys: object
+) -> dict:
     """Run one case in this process and measure it; `keys` are the host's, of the sink."""
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -152,6 +155,8 @@ def run(case: str, events: int, level: str, latency: float, **keys: object) -> d
         ]
         if "rejects" in case:
             pipelines.append(rejects_pipeline(parts, journal))
+        if processor is not None:
+            os.sched_setaffinity(0, {processor})
         return measure(case, pipelines, level)
 
 
@@ -174,6 +179,7 @@ def measure(case: str, pipelines: list, level: str) -> dict:
     return {
         "case": case,
         "level": level,
+        "python": f"{sys.version.split()[0]} in {sys.base_prefix}",
         "events": counts.delivered,
         "us_per_event": round(cpu / counts.delivered * 1e6, 2),
         "events_per_cpu_second": round(counts.delivered / cpu),
@@ -189,16 +195,20 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--level", default="strict")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds the destination takes to answer")
+    parser.add_argument("--processor", type=int, help="keep the bridge, not the destination, on this one")
     parser.add_argument("--max-buffer-bytes", type=int, help="bytes held by the pipeline")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.here:
         keys = {"max_buffer_bytes": chosen.max_buffer_bytes}
-        print(json.dumps(run(chosen.cases[0], chosen.events, chosen.level, chosen.latency, **keys)))
+        found = run(chosen.cases[0], chosen.events, chosen.level, chosen.latency, chosen.processor, **keys)
+        print(json.dumps(found))
         return
     for case in chosen.cases:
         command = [sys.executable, "-m", "benchmarks.flow", "--here", case]
         options = ["--events", str(chosen.events), "--level", chosen.level, "--latency", str(chosen.latency)]
+        if chosen.processor is not None:
+            options += ["--processor", str(chosen.processor)]
         if chosen.max_buffer_bytes:
             options += ["--max-buffer-bytes", str(chosen.max_buffer_bytes)]
         subprocess.run([*command, *options], check=True, cwd=ROOT)
