@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import xxhash
 
+from bridge.jsontext import names_of
 from bridge.state import StateFullError
 
 if TYPE_CHECKING:
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 
     from bridge.state import State
 
-__all__ = ["REJECTS", "DeadLetter", "DeadLetters", "Filter", "SqliteDeadLetters", "Step", "letter_id"]
+__all__ = [
+    "REJECTS",
+    "DeadLetter",
+    "DeadLetters",
+    "Filter",
+    "SqliteDeadLetters",
+    "Step",
+    "letter_id",
+    "stray_letter",
+]
 
 REJECTS = "rejects"
 MAX_REASON = 2_048
@@ -70,6 +80,15 @@ def letter_id(sink: str, stream: str, position: int, payload: bytes) -> str:
     """The same refusal has the same id after a crash, so that writing it again changes nothing."""
     head = f"{len(sink)},{len(stream)},{position}|{sink}{stream}".encode()
     return xxhash.xxh3_128_hexdigest(head + payload)
+
+
+def stray_letter(payload: bytes, stream: str, code: str, path: str, reason: str, now_ms: int) -> DeadLetter:
+    """The letter of an event that was refused before the journal had it; the same for the same event."""
+    eid, mid = names_of(payload)
+    return DeadLetter(
+        letter_id(REJECTS, stream, 0, payload), REJECTS, "bridge", "validate", code, path, reason, 1, now_ms,
+        now_ms, stream, 0, eid, mid, payload,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

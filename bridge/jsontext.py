@@ -24,6 +24,7 @@ __all__ = [
     "depth",
     "dump",
     "load",
+    "names_of",
     "one_line",
     "parse",
     "require_sound",
@@ -39,6 +40,14 @@ _LONGEST_INTEGER = 4300  # digits that Python and msgspec convert; more would be
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+
+
+class _Names(msgspec.Struct, gc=False):
+    eid: Any = None
+    mid: Any = None
+
+
+_names = msgspec.json.Decoder(_Names).decode
 
 
 def depth(raw: bytes) -> int:
@@ -78,6 +87,16 @@ def parse(raw: bytes) -> Any:
         EventError: `too_deep`, `invalid_json` or `lone_surrogate`.
     """
     return _decode(raw, beyond=inf)
+
+
+def names_of(raw: bytes) -> tuple[str | None, str | None]:
+    """An event's `eid` and `mid`, where they can be read: for what is said of an event that is refused."""
+    try:
+        names = _names(raw)
+    except REFUSED:
+        return None, None
+    eid, mid = (name if isinstance(name, str) else None for name in (names.eid, names.mid))
+    return eid, mid
 
 
 def load(raw: bytes) -> Any:

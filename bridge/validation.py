@@ -13,7 +13,7 @@ import msgspec
 from bridge import schemas, typed, verdicts
 from bridge.errors import EventError
 from bridge.framing import split
-from bridge.jsontext import MAX_DEPTH, REFUSED, WHITESPACE, one_line, parse, require_sound
+from bridge.jsontext import MAX_DEPTH, REFUSED, WHITESPACE, names_of, one_line, parse, require_sound
 from bridge.model import Context, Event
 
 __all__ = ["Decoded", "Decoder", "Invalid", "Level"]
@@ -281,15 +281,5 @@ def _accept(_: bytes | msgspec.Raw) -> Any:
     return None
 
 
-class _Names(msgspec.Struct, gc=False):
-    eid: Any = None
-    mid: Any = None
-
-
 def _invalid(index: int, raw: bytes, error: EventError) -> Invalid:
-    try:
-        names = msgspec.json.decode(raw, type=_Names)
-    except REFUSED:
-        names = _Names()
-    eid, mid = (name if isinstance(name, str) else None for name in (names.eid, names.mid))
-    return Invalid(index, raw, error.code, error.path, error.reason, eid, mid)
+    return Invalid(index, raw, error.code, error.path, error.reason, *names_of(raw))

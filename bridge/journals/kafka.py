@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from bridge.deadletters import REJECTS, DeadLetter, SqliteDeadLetters, letter_id
+from bridge.deadletters import SqliteDeadLetters, stray_letter
 from bridge.errors import BridgeError, PluginError
 from bridge.hookspecs import hookimpl
 from bridge.journals.base import Journal, JournalConfig, JournalContext, JournalFullError
@@ -24,7 +24,7 @@ from bridge.journals.kafka_config import KafkaJournalConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from bridge.deadletters import DeadLetters
+    from bridge.deadletters import DeadLetter, DeadLetters
     from bridge.deadletters_kafka import KafkaDeadLetters
     from bridge.journals.base import Reader, Start
     from bridge.journals.kafka_client import Clients
@@ -50,13 +50,7 @@ class _Keyed(msgspec.Struct, frozen=True, gc=False):
     context: _Context = _Context()
 
 
-class _Names(msgspec.Struct, frozen=True, gc=False):
-    eid: Any = None
-    mid: Any = None
-
-
 _keyed = msgspec.json.Decoder(_Keyed).decode
-_names = msgspec.json.Decoder(_Names).decode
 
 
 def _part(name: str) -> Any:
@@ -223,31 +217,11 @@ def device_key(payload: bytes) -> bytes | None:
 
 def oversize_letters(payloads: Iterable[bytes], topic: str, now_ms: int) -> list[DeadLetter]:
     """A letter for each event that no record of `topic` can hold; the same one for the same event."""
-    return [_oversize(payload, topic, now_ms) for payload in payloads]
-
-
-def _oversize(payload: bytes, topic: str, now_ms: int) -> DeadLetter:
-    try:
-        names = _names(payload)
-    except msgspec.MsgspecError:
-        names = _Names()
-    return DeadLetter(
-        id=letter_id(REJECTS, topic, 0, payload),
-        sink=REJECTS,
-        plugin="bridge",
-        stage="validate",
-        code=RECORD_TOO_LARGE,
-        path="",
-        reason=f"the event has {len(payload):,} bytes, more than {topic} takes (max.message.bytes)",
-        attempts=1,
-        first_ms=now_ms,
-        last_ms=now_ms,
-        stream=topic,
-        position=0,
-        eid=names.eid if isinstance(names.eid, str) else None,
-        mid=names.mid if isinstance(names.mid, str) else None,
-        payload=payload,
-    )
+    reason = f"the event has {{:,}} bytes, more than {topic} takes (max.message.bytes)"
+    return [
+        stray_letter(payload, topic, RECORD_TOO_LARGE, "", reason.format(len(payload)), now_ms)
+        for payload in payloads
+    ]
 
 
 def kafka_cursors(config: KafkaJournalConfig, instance: str, pipelines: Iterable[str]) -> list[CursorRow]:
