@@ -20,8 +20,8 @@ confluent_kafka = pytest.importorskip("confluent_kafka")
 
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 
-from bridge.journals.base import JournalContext  # noqa: E402
-from bridge.journals.kafka import KafkaJournal, KafkaJournalConfig  # noqa: E402
+from bridge.journals.kafka import KafkaJournalConfig  # noqa: E402
+from tests.kafka_readers import Patience, make_journal, open_reader  # noqa: E402, F401 - fixtures
 
 VERSION = "4.1.1"
 CACHE = Path(__file__).parents[3] / ".cache" / "kafka"
@@ -197,34 +197,6 @@ def make_config(address):
 
 
 @pytest.fixture
-def make_journal(make_config):
-    journals = []
-
-    def make(*topics, instance="test", **keys):
-        journal = KafkaJournal(make_config(*topics, **keys), JournalContext(None, instance, ("rejects", "x")))
-        journals.append(journal)
-        return journal
-
-    yield make
-    for journal in journals:
-        journal.__exit__(None, None, None)
-
-
-@pytest.fixture
-def open_reader(make_journal):
-    opened = []
-
-    def make(*topics, pipeline="x", start="earliest", instance="test", **keys):
-        reader = make_journal(*topics, instance=instance, **keys).reader(pipeline, start, lambda: None)
-        opened.append(reader)
-        return reader
-
-    yield make
-    for reader in opened:
-        reader.close()
-
-
-@pytest.fixture
 def committed(address):
     """What a group has committed, by partition number; its consumer is kept for the next look."""
     clerks = {}
@@ -247,30 +219,9 @@ def committed(address):
 
 @pytest.fixture
 def until():
-    """Read until something is the case; returns the pages that came."""
-
-    def wait(true, *readers, seconds=90.0, commit=False):
-        pages = []
-        ends = time.monotonic() + seconds
-        while not true(pages):
-            assert time.monotonic() < ends, [(page.stream, page.start, page.end) for page in pages]
-            for reader in readers:
-                page = reader.read(0.02)
-                if page is not None:
-                    pages.append(page)
-                    if commit:
-                        reader.commit({page.stream: page.end})
-        return pages
-
-    return wait
+    return Patience(90.0).until
 
 
 @pytest.fixture
-def take(until):
-    """So many payloads of one reader, and its pages."""
-
-    def read(reader, count, **how):
-        pages = until(lambda pages: sum(len(page.payloads) for page in pages) >= count, reader, **how)
-        return [payload for page in pages for payload in page.payloads], pages
-
-    return read
+def take():
+    return Patience(90.0).take

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
-from bridge.journals.base import JournalContext  # noqa: E402
-from bridge.journals.kafka import KafkaJournal, KafkaJournalConfig  # noqa: E402
+from bridge.journals.kafka import KafkaJournalConfig  # noqa: E402
+from tests.kafka_readers import Patience, make_journal, open_reader  # noqa: E402, F401 - fixtures
 
 POINTER = ctypes.c_void_p
 SIGNATURES = {
@@ -146,63 +145,8 @@ def make_config(cluster):
 
 
 @pytest.fixture
-def make_journal(make_config):
-    """A journal of topics; whatever it opened is closed at the end."""
-    journals = []
-
-    def make(*topics, instance="test", **keys):
-        journal = KafkaJournal(make_config(*topics, **keys), JournalContext(None, instance, ("rejects", "x")))
-        journals.append(journal)
-        return journal
-
-    yield make
-    for journal in journals:
-        journal.__exit__(None, None, None)
-
-
-@pytest.fixture
-def open_reader(make_journal):
-    """Open readers that are closed at the end, before their cluster."""
-    opened = []
-
-    def make(*topics, pipeline="x", start="earliest", **keys):
-        reader = make_journal(*topics, **keys).reader(pipeline, start, lambda: None)
-        opened.append(reader)
-        return reader
-
-    yield make
-    for reader in opened:
-        reader.close()
-
-
-class Patience:
-    """Reads until something is the case, and fails after a while."""
-
-    def until(self, true, *readers, seconds=15.0, commit=False):
-        """Pages of all readers, in the order they came, until `true(pages)`."""
-        pages = []
-        ends = time.monotonic() + seconds
-        while not true(pages):
-            assert time.monotonic() < ends, (
-                f"waited for {seconds} s, got {[(p.stream, p.start, p.end) for p in pages]}"
-            )
-            for reader in readers:
-                page = reader.read(0.02)
-                if page is not None:
-                    pages.append(page)
-                    if commit:
-                        reader.commit({page.stream: page.end})
-        return pages
-
-    def take(self, reader, count, **how):
-        """So many payloads of one reader, and its pages."""
-        pages = self.until(lambda pages: sum(len(page.payloads) for page in pages) >= count, reader, **how)
-        return [payload for page in pages for payload in page.payloads], pages
-
-
-@pytest.fixture
 def patience():
-    return Patience()
+    return Patience(15.0)
 
 
 def outsider(brokers, group):
