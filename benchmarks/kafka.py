@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.flow import ROOT, destination, sample
+from bridge.journals.kafka import device_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,7 @@ def silence() -> Iterator[int]:
 
 
 class Topics:
-    """Topics with the sample in them, one for each number of partitions."""
+    """Topics with the sample in them, keyed by device as Sunbird's are; one for each number of partitions."""
 
     def __init__(self, address: str, events: int) -> None:
         self._address, self._events = address, events
@@ -150,10 +151,12 @@ class Topics:
         for future in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
             future.result(30)
         options = {"compression.type": "zstd", "linger.ms": 50, "queue.buffering.max.messages": 1_000_000}
+        options["partitioner"] = "murmur2_random"
         producer = Producer({"bootstrap.servers": self._address, **options})
         with sample(self._events).open("rb") as lines:
-            for number, line in enumerate(lines):
-                producer.produce(topic, line.rstrip(b"\n"), partition=number % partitions)
+            for line in lines:
+                event = line.rstrip(b"\n")
+                producer.produce(topic, event, key=device_key(event))
         assert producer.flush(120) == 0
         return topic
 
