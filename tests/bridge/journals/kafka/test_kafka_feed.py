@@ -276,6 +276,28 @@ def test_what_everybody_has_taken_is_not_kept(world):
     assert world.feed._size == 0
 
 
+def test_a_page_says_who_is_to_come_for_it(world):
+    world.drain()
+    world.logs.append(0, 5)
+    page = world.read(0)
+    assert page.expected == set(world.readers)  # whoever decodes it takes himself out
+    world.readers[2].close()
+    assert page.expected == set(world.readers[:2])
+
+
+def test_nobody_is_expected_at_a_page_that_one_fetched_alone_or_that_was_let_go_of(world):
+    world.drain()
+    world.logs.append(0, 100)
+    first = world.read(0)
+    for _ in range(30):
+        world.read(0)
+        world.read(1)
+    assert world.readers[2] not in first.expected
+    pages = [page for page in (world.read(2) for _ in range(10)) if page]
+    assert pages[0].expected == set()
+    assert world.own[2].fetched > 0
+
+
 def test_who_falls_behind_fetches_alone_and_comes_back_in_the_end(world):
     world.logs.append(0, 20)
     world.drain()
@@ -440,6 +462,10 @@ class Pipelines(RuleBasedStateMachine):
         feed = self.world.feed
         assert len(feed._kept) <= FEW_PAGES
         assert feed._size == sum(kept.page.size for kept in feed._kept.values())
+
+    @invariant()
+    def whoever_is_to_come_for_a_page_is_expected(self):
+        assert all(kept.waiting <= kept.page.expected for kept in self.world.feed._kept.values())
 
     def teardown(self):
         self.world.drain()
