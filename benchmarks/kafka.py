@@ -196,7 +196,10 @@ def run(case: Case, journal: str, ports: dict[str, int], dead: str, events: int)
                 (config.parent / "plugins.d" / "null.py").write_text(NULL)
                 config.write_text(first.read_text())
             command = [sys.executable, "-m", "benchmarks.member", str(config), "--dead", dead]
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            named = {} if case.file else {"BRIDGE_JOURNAL__STATIC_ID": f"p{number}"}
+            child = subprocess.Popen(
+                command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | named
+            )
             children.append(stack.enter_context(child))
         found = [json.loads(child.communicate(timeout=600)[0]) for child in children]
     assert all(one["conserved"] and not one["failures"] for one in found), found
