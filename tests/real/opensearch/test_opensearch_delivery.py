@@ -55,9 +55,12 @@ def test_every_kind_of_event_is_delivered_once(server, name, ready_sink, event, 
 
 def test_the_answer_is_as_short_as_the_fast_way_expects(server, ready_sink, event):
     sink = ready_sink()
-    body, headers = wire.frame(sink.map_batch([event(mid="a"), event(mid="b")]), "gzip")
+    events = [event(mid="a"), event(mid="b")]
+    batch = Batch(sink.map_batch(events), events, "search")
+    body, headers = wire.frame(sink._lines(batch), "gzip")
     answer = server.client.request("POST", server.url + wire.bulk_path(None), content=body, headers=headers)
     assert answer.body == b'{"errors":false,"items":[{"create":{"status":201}},{"create":{"status":201}}]}'
+    assert answer.body == wire.all_created(len(events))
 
 
 def test_days_have_indices_of_their_own(server, name, ready_sink, event, deliver):
