@@ -149,12 +149,17 @@ class Decoder:
         """Give each event its bytes and its context; indices of those whose context or `edata` is refused."""
         recent, recall = self._contexts.recent, self._contexts.recall
         decoder_of, other, refused = self._edata.get, self._other_edata, []
+        last: Any = None
+        context: Any = None
         for index, (event, raw) in enumerate(zip(events, payloads, strict=True)):
             event.raw = raw
-            context: Any = event.context
-            text = bytes(context)
+            given: Any = event.context
             try:
-                event.context = recent.get(text) or recall(text)
+                if given != last:  # neighbours mostly have the same: to compare costs less than to look up
+                    text = bytes(given)
+                    context = recent.get(text) or recall(text)
+                    last = given
+                event.context = context
                 decoder_of(event.eid, other)(event.edata_text)
             except REFUSED:
                 refused.append(index)
