@@ -215,6 +215,7 @@ def run(case: Case, journal: str, ports: dict[str, int], dead: str, events: int)
         "us_per_event": round(cpu / events * 1e6, 2),
         "rss_mib": max(one["rss_mib"] for one in found),
         "anonymous_mib": max(one["anonymous_mib"] for one in found),
+        "decodings": round(sum(one["decoded"] for one in found) / events, 2),
         "held_mib": max(one["held_mib"] for one in found),
     }
 

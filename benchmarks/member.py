@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING
 from bridge.cli.host import Host
 from bridge.engine.sharing import SharedDecoder
 from bridge.engine.supervisor import Supervisor
+from bridge.validation import Decoder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.engine.seats import Seat
     from bridge.journals.base import Page
     from bridge.validation import Decoded
@@ -42,8 +45,9 @@ class Meter:
         self._supervisor = supervisor
         self._cpu = self._begun = 0.0
         self._anonymous = 0
-        self._held = 0
+        self._held = self._decoded = 0
         self._await_first_page()
+        self._count_decodings()
 
     def _await_first_page(self) -> None:
         """Joining a group is not what is measured, and snapshots are a second old."""
@@ -55,6 +59,16 @@ class Meter:
             return decode(decoder, page, seat)
 
         SharedDecoder.decode = first
+
+    def _count_decodings(self) -> None:
+        """Neighbours share what one of them decodes: with any number of sinks it is to be once."""
+        batch = Decoder.batch
+
+        def counted(decoder: Decoder, payloads: Sequence[bytes]) -> Decoded:
+            self._decoded += len(payloads)
+            return batch(decoder, payloads)
+
+        Decoder.batch = counted
 
     def look(self) -> None:
         """Note the largest memory."""
@@ -72,6 +86,7 @@ class Meter:
             "rss_mib": memory()["VmHWM"] // 1024,
             "anonymous_mib": self._anonymous // 1024,
             "held_mib": self._held // 1024**2,
+            "decoded": self._decoded,
             "conserved": all(snapshot.counts.conserved for snapshot in snapshots),
             "delivered": {s.pipeline: s.counts.delivered + s.counts.duplicate for s in snapshots},
             "failures": [str(failure) for _, failure in self._supervisor.failures()],
