@@ -122,6 +122,7 @@ class SharedDecoder:
         seat.come(stream, page.start, self._clock())
         if page.expected is not None:
             page.expected.discard(seat.reader)
+            seat.away.discard(stream)
         elif page.start >= front or key in self._pages:
             seat.away.discard(stream)
         elif key not in self._busy:

@@ -263,6 +263,17 @@ def test_where_the_journal_knows_who_is_to_come_nobody_else_is_waited_for(decode
     assert waited == []
 
 
+def test_who_was_late_for_a_page_where_it_was_expected_is_back_when_it_comes(decoder, pages):
+    shared, (leader, other), _ = together(decoder, 2)
+    leader.reader, other.reader = "leader", "other"
+    for page in pages:
+        page.expected = {"leader", "other"}
+    take(shared, leader, *pages[:3])
+    assert (other.away, other.gone) == ({"s"}, True)
+    take(shared, other, pages[1])
+    assert (other.away, other.gone) == (set(), False)
+
+
 def test_who_is_ahead_is_not_waited_for(decoder, pages):
     shared, (leader, other), waited = together(decoder, 2)
     other.at = {"s": 10_000}
