@@ -85,7 +85,7 @@ def report(name, work, inputs, rounds):
 
 def other_ways(batches):
     """Ways of reading at level strict; all but the first leave out encoding, size, line breaks and `raw`."""
-    head = msgspec.json.Decoder(typed.OfficialEvent).decode
+    head = msgspec.json.Decoder(typed.StrictEvent).decode
     kinds = {eid: typed.type_of(rule) for eid, rule in schemas.EDATA.items()}
     one = {eid: msgspec.json.Decoder(kind).decode for eid, kind in kinds.items()}
     many = {eid: msgspec.json.Decoder(list[kind]).decode for eid, kind in kinds.items()}

@@ -12,17 +12,19 @@ import msgspec
 from msgspec import Meta
 
 from bridge.model import Actor, Context, Event, Producer
-from bridge.schemas import ArrayOf, Number, Record, Rule, Text
+from bridge.schemas import EDATA, ArrayOf, Number, Record, Rule, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OfficialContext", "OfficialEvent", "RoutedEvent", "edata_decoder", "type_of"]
+__all__ = ["OfficialActor", "OfficialContext", "OfficialEvent", "RoutedEvent", "edata_decoder", "type_of"]
 
 NonBlank = Annotated[str, Meta(min_length=1)]
 
 
-class _Actor(Actor, frozen=True, gc=False):
+class OfficialActor(Actor, frozen=True, gc=False):
+    """The actor as the official schemas want it."""
+
     id: str
     type: str
 
@@ -40,27 +42,36 @@ class OfficialContext(Context, frozen=True, gc=False, kw_only=True):
 
 
 class RoutedEvent(Event, kw_only=True, gc=False, eq=False):
-    """The head of an event as level `envelope` wants it; its context is still text."""
+    """The head of an event as level `envelope` wants it; actor, context and object are still text."""
 
     eid: NonBlank
     mid: NonBlank
-    context: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]  # until it is recalled, or decoded
+    actor: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]  # until it is recalled, or decoded
+    context: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]
+    object: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
     received: None = None  # a key of that name can be nothing but null
     digest: None = None
 
 
 class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
-    """The head of an event as the official schemas want it; its context is still text."""
+    """The head of an event as the official schemas want it; actor, context and object are still text."""
 
     eid: NonBlank
     ets: float
     ver: Literal["3.0", "3.1"]
     mid: NonBlank
-    actor: _Actor
-    context: msgspec.Raw  # type: ignore[assignment]  # as above
+    actor: msgspec.Raw  # type: ignore[assignment]  # as above
+    context: msgspec.Raw  # type: ignore[assignment]
+    object: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
     edata_text: msgspec.Raw
     received: None = None
     digest: None = None
+
+
+class StrictEvent(OfficialEvent, kw_only=True, gc=False, eq=False):
+    """The same of an official type; its `eid` is one of a few texts that are made once."""
+
+    eid: Literal[tuple(EDATA)]  # type: ignore[valid-type]
 
 
 def edata_decoder(rule: Rule) -> Callable[[bytes | msgspec.Raw], Any]:

@@ -14,7 +14,7 @@ from bridge import schemas, typed, verdicts
 from bridge.errors import EventError
 from bridge.framing import split
 from bridge.jsontext import MAX_DEPTH, REFUSED, WHITESPACE, names_of, one_line, parse, require_sound
-from bridge.model import Context, Event
+from bridge.model import Actor, Context, Event, Object
 
 __all__ = ["Decoded", "Decoder", "Invalid", "Level"]
 
@@ -76,8 +76,14 @@ _RULES = {
     Level.LENIENT: (schemas.HEAD, schemas.EDATA_EXTENDED),
     Level.ENVELOPE: (schemas.ROUTING, None),
 }
+_HEADS: dict[Level, type[Event]] = {
+    Level.STRICT: typed.StrictEvent,
+    Level.LENIENT: typed.OfficialEvent,
+    Level.ENVELOPE: typed.RoutedEvent,
+}
 _NEWLINE, _RETURN = b"\n\r"
-_NO_CONTEXT: Any = msgspec.Raw(b"")
+_NOTHING: Any = msgspec.Raw(b"")
+_UNKNOWN: Any = object()
 
 
 class Decoder:
@@ -93,9 +99,10 @@ class Decoder:
         self._extended = level != Level.STRICT
         self._rules, self._edata_rules = _RULES[Level(level)]
         routed = self._edata_rules is None
-        head = typed.RoutedEvent if routed else typed.OfficialEvent
-        self._head = msgspec.json.Decoder(head).decode
+        self._head = msgspec.json.Decoder(_HEADS[Level(level)]).decode
+        self._actors = _Memory(Actor if routed else typed.OfficialActor)
         self._contexts = _Memory(Context if routed else typed.OfficialContext)
+        self._objects = _Memory(Object | None)
         self._edata = _edata_decoders(Level(level))
         self._other_edata = _other(Level(level))
 
@@ -141,25 +148,39 @@ class Decoder:
                 events.extend(heads)
             except REFUSED:
                 refused.add(len(events))
-                events.append(Event(eid="", ets=0.0, mid="", context=_NO_CONTEXT))
+                events.append(
+                    Event(eid="", ets=0.0, mid="", actor=_NOTHING, context=_NOTHING, object=_NOTHING)
+                )
             else:
                 return events, refused
 
     def _refused_parts(self, events: list[Event], payloads: Sequence[bytes]) -> list[int]:
-        """Give each event its bytes and its context; indices of those whose context or `edata` is refused."""
-        recent, recall = self._contexts.recent, self._contexts.recall
+        """Give each event its bytes, actor, context and object; indices of those with a part that is refused.
+
+        Neighbours mostly have the same: to compare costs less than to look up.
+        """
+        actor_of, context_of, object_of = self._actors.of, self._contexts.of, self._objects.of
         decoder_of, other, refused = self._edata.get, self._other_edata, []
-        last: Any = None
-        context: Any = None
+        given: Any
+        actor: Any
+        context: Any
+        thing: Any
+        last_actor = last_context = last_object = actor = context = thing = None
         for index, (event, raw) in enumerate(zip(events, payloads, strict=True)):
             event.raw = raw
-            given: Any = event.context
             try:
-                if given != last:  # neighbours mostly have the same: to compare costs less than to look up
-                    text = bytes(given)
-                    context = recent.get(text) or recall(text)
-                    last = given
+                if (given := event.actor) != last_actor:
+                    actor = actor_of(given)
+                    last_actor = given
+                event.actor = actor
+                if (given := event.context) != last_context:
+                    context = context_of(given)
+                    last_context = given
                 event.context = context
+                if (given := event.object) != last_object:
+                    thing = object_of(given)
+                    last_object = given
+                event.object = thing
                 decoder_of(event.eid, other)(event.edata_text)
             except REFUSED:
                 refused.append(index)
@@ -210,26 +231,33 @@ class Decoder:
 
 
 class _Memory:
-    """Contexts that came lately, by their text: events of one session have the same one.
+    """Parts of events that came lately, by their text: those of one session have the same ones.
 
     Equal texts share one value, which is frozen. Between `SIZE` and twice as many are remembered.
     """
 
-    SIZE, LONGEST = 256, 2_048
+    SIZE, LONGEST = 512, 2_048
 
-    def __init__(self, kind: type[Context]) -> None:
+    def __init__(self, kind: Any) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
-        self.recent: dict[bytes, Context] = {}
-        self._older: dict[bytes, Context] = {}
+        self._recent: dict[bytes, Any] = {}
+        self._older: dict[bytes, Any] = {}
 
-    def recall(self, text: bytes) -> Context:
-        """The context of a text that is not among the `recent` ones; raises one of REFUSED."""
-        found = self._older.get(text) or self._decode(text)
+    def of(self, given: Any) -> Any:
+        """The value of a text; raises one of REFUSED."""
+        text = bytes(given)
+        found = self._recent.get(text, _UNKNOWN)
+        return self._recall(text) if found is _UNKNOWN else found
+
+    def _recall(self, text: bytes) -> Any:
+        found = self._older.get(text, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = self._decode(text)
         if len(text) <= self.LONGEST:
-            self.recent[text] = found
-        if len(self.recent) >= self.SIZE:
-            self._older = dict(self.recent)
-            self.recent.clear()
+            self._recent[text] = found
+        if len(self._recent) >= self.SIZE:
+            self._older = dict(self._recent)
+            self._recent.clear()
         return found
 
 

@@ -60,13 +60,13 @@ class Settings:
         known = did = sid = actor = channel = env = producer = ver = None
         since = until = 0
         for event, at in zip(events, times, strict=True):
-            context = event.context
+            context, doer = event.context, event.actor
             if not (
                 since <= at < until
-                and event.actor == actor
+                and (doer is actor or doer == actor)
                 and event.ver == ver
                 and (
-                    context is known  # validation gives equal texts one context, mostly
+                    context is known  # validation gives equal texts one value, mostly
                     or (
                         context.did == did
                         and context.sid == sid
@@ -77,7 +77,7 @@ class Settings:
                 )
             ):
                 did, sid, channel, env = context.did, context.sid, context.channel, context.env
-                actor, producer, ver = event.actor, context.pdata, event.ver
+                actor, producer, ver = doer, context.pdata, event.ver
                 setting, since, until = self._of(event, at)
             known = context
             column.append(setting)

@@ -112,8 +112,9 @@ class Places:
         column: list[Place] = []
         known = thing = place = None
         for event, setting in zip(events, settings, strict=True):
-            if place is None or setting is not known or event.object != thing or more:
-                known, thing, context = setting, event.object, event.context
+            found = event.object
+            if place is None or setting is not known or not (found is thing or found == thing) or more:
+                known, thing, context = setting, found, event.context
                 describe = self._cached if len(event.raw) <= SMALL else self._describe
                 place = describe(context.channel, dump(thing), more(context) if more else ())
             column.append(place)

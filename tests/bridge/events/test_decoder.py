@@ -55,6 +55,62 @@ def test_an_event_on_several_lines_is_refused_for_its_parts_too():
     assert [(refused.index, refused.path) for refused in decoded.invalid] == [(1, "$.edata.id")]
 
 
+@pytest.mark.parametrize("level", [*Level])
+def test_events_of_one_session_share_what_is_said_of_it(level):
+    first, second = (
+        Decoder(level)
+        .batch([encode(make_event("INTERACT", {"object.id": "do_1"}, mid=mid)) for mid in ("m-1", "m-2")])
+        .events
+    )
+    assert first.actor is second.actor
+    assert first.context is second.context
+    assert first.object is second.object
+    assert (first.mid, second.mid) == ("m-1", "m-2")
+
+
+@pytest.mark.parametrize("level", [*Level])
+def test_what_differs_between_neighbours_stays_each_ones_own(level):
+    changes = [
+        {},
+        {"actor.id": "another"},
+        {"context.did": "another"},
+        {"object.id": "another"},
+        {"object": None},
+        {"actor.id": "another", "object": None},
+        {},
+    ]
+    raws = [encode(make_event("INTERACT", change)) for change in changes]
+    decoder = Decoder(level)
+    for _ in range(2):  # the second time from memory
+        events = decoder.batch(raws).events
+        assert [event.raw for event in events] == raws
+        for event, raw in zip(events, raws, strict=True):
+            alone = Decoder(level).event(raw)
+            assert (event.actor, event.context, event.object) == (alone.actor, alone.context, alone.object)
+            assert (event.object is None) == (json.loads(raw).get("object") is None)
+
+
+@pytest.mark.parametrize("level", [*Level])
+@pytest.mark.parametrize("part", ["actor", "context", "object"])
+def test_a_part_that_is_refused_is_refused_every_time(level, part):
+    bad = encode(make_event("INTERACT", {part: 7}))
+    alone = len(Decoder(level).batch([bad]).invalid)
+    decoded = Decoder(level).batch([GOOD[0], bad, bad, GOOD[1], bad])
+    assert [(refused.index, refused.path) for refused in decoded.invalid] == [
+        (index, f"$.{part}") for index in (1, 2, 4) if alone
+    ]
+    assert alone or level is Level.ENVELOPE
+
+
+def test_more_sessions_than_are_remembered_are_all_read():
+    raws = [encode(make_event("INTERACT", {"actor.id": f"user-{number}"})) for number in range(1_500)]
+    decoder = Decoder("strict")
+    for _ in range(2):
+        assert [event.actor.id for event in decoder.batch(raws).events] == [
+            f"user-{number}" for number in range(1_500)
+        ]
+
+
 def test_an_empty_batch_is_empty():
     decoded = Decoder().batch([])
     assert (decoded.events, decoded.origins, decoded.invalid, decoded.count) == ([], None, [], 0)

@@ -74,8 +74,8 @@ def test_the_deepest_allowed_text_is_sound_and_one_more_is_not():
     [
         (b'{"a":1', "write valid JSON: expecting ',' delimiter (byte 6 of 6)"),
         (
-            '{"अ":1,}'.encode(),
-            "write valid JSON: expecting property name enclosed in double quotes (byte 9 of 10)",
+            '{"अ":1,,}'.encode(),
+            "write valid JSON: expecting property name enclosed in double quotes (byte 9 of 11)",
         ),
         (b'{"a":"x', "write valid JSON: unterminated string starting (byte 5 of 7)"),
         (b'{"a":NaN}', "leave out the key or write a number: NaN is not JSON"),
