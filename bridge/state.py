@@ -14,7 +14,7 @@ import queue
 import sqlite3
 import threading
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from bridge.errors import BridgeError
@@ -100,7 +100,7 @@ class State:
         self._lock_file = -1 if read_only else _lock(path)
         try:
             self._connection = _connect(path, read_only=read_only)
-        except StateError:
+        except BaseException:
             self._unlock()
             raise
         self._writer: threading.Thread | None = None
@@ -235,23 +235,30 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if read_only:
             return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        path.chmod(0o600)
-        with closing(connection.cursor()) as cursor:
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "wal_autocheckpoint=4000",
-                "trusted_schema=OFF",
-            ):
-                cursor.execute(f"PRAGMA {pragma}")
-            _check_version(cursor, path)
-            cursor.executescript(SCHEMA)
-            cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        for folder in path.absolute().parents[:2]:
-            _sync(folder)
+        with ExitStack() as refused:
+            refused.callback(connection.close)
+            _prepare(connection, path)
+            refused.pop_all()
     except sqlite3.Error as error:
         raise StateError(f"cannot open the state file {path}: {error}") from None
     return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    path.chmod(0o600)
+    with closing(connection.cursor()) as cursor:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=4000",
+            "trusted_schema=OFF",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        _check_version(cursor, path)
+        cursor.executescript(SCHEMA)
+        cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    for folder in path.absolute().parents[:2]:
+        _sync(folder)
 
 
 def _sync(folder: Path) -> None:

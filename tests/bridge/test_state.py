@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,14 @@ def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path):
     (tmp_path / "s.db").write_bytes(b"this is not a database, but it is long enough to look at" * 20)
     with pytest.raises(StateError, match=r"s\.db"):
         State(tmp_path / "s.db")
+
+
+def test_a_file_that_is_refused_is_let_go_of(tmp_path):
+    (tmp_path / "s.db").write_bytes(b"this is not a database, but it is long enough to look at" * 20)
+    with pytest.raises(StateError) as held:  # with its traceback, which keeps what the frames held
+        State(tmp_path / "s.db")
+    open_files = {link.resolve() for link in Path("/proc/self/fd").iterdir()}
+    assert not [file for file in open_files if file.is_relative_to(tmp_path)], held
 
 
 def test_the_state_is_private(tmp_path):
