@@ -18,12 +18,13 @@ from bridge.state import StateFullError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bridge.state import State
 
 __all__ = [
     "REJECTS",
+    "AnnouncedDeadLetters",
     "DeadLetter",
     "DeadLetters",
     "Filter",
@@ -124,6 +125,25 @@ class DeadLetters(Protocol):
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Return once every letter is durable; raise `StateError` if none is."""
+
+
+class AnnouncedDeadLetters:
+    """Dead letters of which observers hear as soon as they are durable.
+
+    For whoever refuses an event before the journal has it: `notify(hook, letter=…)`, as for a pipeline's;
+    None if there is nobody to tell.
+    """
+
+    def __init__(self, store: DeadLetters, notify: Callable[..., None] | None) -> None:
+        self._store = store
+        self._notify = notify
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """See `DeadLetters.write`."""
+        self._store.write(letters)
+        if self._notify is not None:
+            for letter in letters:
+                self._notify("bridge_dead_lettered", letter=letter)
 
 
 class SqliteDeadLetters:

@@ -74,4 +74,4 @@ def bridge_settled(report: BatchReport) -> None:
 
 @hookspec
 def bridge_dead_lettered(letter: DeadLetter) -> None:
-    """Observe one dead letter after it became durable; called on the pipeline's thread."""
+    """Observe one dead letter after it became durable; called on the thread that wrote it."""

@@ -55,7 +55,7 @@ def command(config: Path | None, files: tuple[str, ...], *, again: bool) -> int:
     """
     host = Host.load(config)
     with host.open_state() as state:
-        journal = open_journal(host.settings, host.registry, state)
+        journal = open_journal(host.settings, host.registry, state, host.plugins.notify)
         require_writable(journal)
         background = BackgroundImport(host, journal, files, patient=False, again=again)
         try:

@@ -65,7 +65,7 @@ class Intakes:
 
         imported = Imported(Ledger(self._supervisor.state), self._decoder())
         server = HttpIntake(
-            self._settings.intake.http, self._supervisor.journal, self._supervisor.letters, imported
+            self._settings.intake.http, self._supervisor.journal, self._supervisor.strays, imported
         )
         server.start()
         self._running.append(server)

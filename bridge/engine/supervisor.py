@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from bridge.deadletters import REJECTS, SqliteDeadLetters
+from bridge.deadletters import REJECTS, AnnouncedDeadLetters, SqliteDeadLetters
 from bridge.engine.assembly import Parts, Stages, make_sink, rejects_pipeline, sink_pipeline
 from bridge.engine.crew import Crew
 from bridge.engine.sharing import SharedDecoder
@@ -35,10 +35,15 @@ GC_THRESHOLDS = (400_000, 20, 50)  # pages of events are no garbage; looking thr
 DAY_MS = 86_400_000
 
 
-def open_journal(settings: Settings, registry: Registry, state: State) -> Journal:
-    """The configured journal, which knows every configured pipeline, running here or not."""
+def open_journal(
+    settings: Settings, registry: Registry, state: State, notify: Callable[..., None] | None = None
+) -> Journal:
+    """The configured journal, which knows every configured pipeline, running here or not.
+
+    `notify(hook, …)` tells observers of the events that it refuses itself.
+    """
     pipelines = (REJECTS, *settings.enabled)
-    context = JournalContext(state, settings.instance, pipelines, settings.dead_letters.max_bytes)
+    context = JournalContext(state, settings.instance, pipelines, settings.dead_letters.max_bytes, notify)
     return registry.journal(settings.journal.type)(settings.journal.config, context)
 
 
@@ -63,7 +68,7 @@ class Supervisor(Crew):
         self.state = state
         self.started = time.time()
         self.dead_letters = SqliteDeadLetters(state, settings.dead_letters.max_bytes)
-        self.journal = open_journal(settings, registry, state)
+        self.journal = open_journal(settings, registry, state, notify)
         self._notify = notify
         stages = Stages(settings, registry)
         super().__init__(stages)
@@ -75,6 +80,7 @@ class Supervisor(Crew):
             stages.shared,
         )
         self.letters: DeadLetters = self.journal.dead_letters() or self.dead_letters
+        self.strays = AnnouncedDeadLetters(self.letters, notify)
         parts = Parts(
             settings,
             decoder,

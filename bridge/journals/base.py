@@ -162,13 +162,15 @@ class Reader(ABC):
 class JournalContext:
     """What the host gives a journal: the state file, the instance's name, the pipelines there are.
 
-    `dead_letter_bytes` is how much the state file may hold of events that the journal has to refuse.
+    `dead_letter_bytes` is how much the state file may hold of events that the journal has to refuse, and
+    `notify(hook, …)` tells observers of them, where there is a host.
     """
 
     state: State
     instance: str
     pipelines: tuple[str, ...]
     dead_letter_bytes: int = 1024**3
+    notify: Callable[..., None] | None = None
 
 
 class Journal(ABC):

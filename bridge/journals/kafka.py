@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from bridge.deadletters import SqliteDeadLetters, stray_letter
+from bridge.deadletters import AnnouncedDeadLetters, SqliteDeadLetters, stray_letter
 from bridge.errors import BridgeError, PluginError
 from bridge.hookspecs import hookimpl
 from bridge.journals.base import Journal, JournalConfig, JournalContext, JournalFullError
@@ -137,7 +137,7 @@ class KafkaJournal(Journal):
             len(payloads), source, topic,
         )  # fmt: skip
         letters = oversize_letters(payloads, topic, int(time.time() * 1000))
-        (self.dead_letters() or self._spare()).write(letters)
+        AnnouncedDeadLetters(self.dead_letters() or self._spare(), self.context.notify).write(letters)
 
     def check(self) -> str:
         """Say which brokers and topics were found; `BridgeError` if there is nothing to read."""

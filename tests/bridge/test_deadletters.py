@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.deadletters import SELECT, DeadLetter, Filter, SqliteDeadLetters, letter_id
+from bridge.deadletters import (
+    SELECT,
+    AnnouncedDeadLetters,
+    DeadLetter,
+    Filter,
+    SqliteDeadLetters,
+    letter_id,
+)
 from bridge.state import State, StateFullError
 
 
@@ -103,3 +110,17 @@ def test_a_page_of_many_letters_is_found_without_sorting_them_all(state, chosen)
     rows = state.read(lambda connection: connection.execute(sql, (*values, 0, "")).fetchall())
     assert "USING INDEX" in rows[0][3]
     assert not [row for row in rows if "TEMP B-TREE" in row[3]]
+
+
+def test_observers_hear_of_letters_once_they_are_durable_and_of_no_other(state):
+    told = []
+
+    def notify(hook, letter):
+        kept = [one.id for one in SqliteDeadLetters(state).find(Filter())]
+        told.append((hook, letter.id, letter.id in kept))
+
+    announced = AnnouncedDeadLetters(SqliteDeadLetters(state, max_bytes=10), notify)
+    announced.write([letter(1), letter(2)])
+    with pytest.raises(StateFullError):
+        announced.write([letter(3)])
+    assert told == [("bridge_dead_lettered", letter(n).id, True) for n in (1, 2)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import signal
 import socket
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -26,10 +28,12 @@ class Running:
         self.pages = self.process.stdout.readline().split()[-1]
         self.port = int(self.process.stdout.readline().split()[-1].split(":")[2].partition("/")[0])
 
-    def post(self, *events):
+    def post(self, *events, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("POST", "/v1/telemetry", batch(*events), {"Content-Type": "application/json"})
+            connection.request(
+                "POST", "/v1/telemetry", batch(*events), {"Content-Type": "application/json"} | headers
+            )
             return connection.getresponse().status
         finally:
             connection.close()
@@ -67,6 +71,23 @@ def batch(*events):
 
 def mids(lines):
     return sorted(json.loads(line)["mid"] for line in lines)
+
+
+def test_observers_are_told_of_an_event_that_its_sender_may_not_send(site, make_raw):
+    (site.folder / "plugins").mkdir()
+    (site.folder / "plugins" / "tray.py").symlink_to(Path(__file__).parent / "plugins" / "tray.py")
+    (site.folder / "plugins" / "watch.py").write_text(
+        "from bridge import hookimpl\n"
+        "@hookimpl\n"
+        "def bridge_dead_lettered(letter): print('lost', letter.code, letter.mid, flush=True)\n"
+    )
+    key = hashlib.sha256(b"a key of the portal's").hexdigest()
+    sender = f'[intake.http.keys.portal]\nsha256 = "{key}"\nchannels = ["in.own"]\n'
+    site.configure(HTTP + sender + TRAY, head='plugins.dir = "plugins"\n')
+    running = Running(site)
+    assert running.post(make_raw(7), authorization="Bearer a key of the portal's") == 200
+    running.process.send_signal(signal.SIGTERM)
+    assert "lost channel_mismatch" in running.end()
 
 
 def test_what_comes_by_http_is_delivered_while_the_bridge_runs(site, make_raw):

@@ -93,7 +93,9 @@ def test_an_event_that_no_broker_would_take_is_a_dead_letter_and_the_others_are_
 ):
     cluster.topic("t", 4)
     values = [make_raw(n) for n in range(10)]
-    with KafkaJournal(make_config("t"), JournalContext(state, "test", ())) as journal:
+    told = []
+    context = JournalContext(state, "test", (), notify=lambda hook, letter: told.append((hook, letter.mid)))
+    with KafkaJournal(make_config("t"), context) as journal:
         journal.append([*values[:5], HUGE, *values[5:]], "http")
         journal.append([HUGE], "http")
     payloads, _ = patience.take(open_reader("t", group_protocol="consumer"), 10)
@@ -102,6 +104,7 @@ def test_an_event_that_no_broker_would_take_is_a_dead_letter_and_the_others_are_
     assert (letter.sink, letter.code, letter.stage) == ("rejects", "record_too_large", "validate")
     assert (letter.eid, letter.mid, letter.payload) == ("LOG", "huge", HUGE)
     assert "1 events from http are larger than t takes" in caplog.text
+    assert told == [("bridge_dead_lettered", "huge")] * 2
 
 
 def test_a_full_state_file_makes_the_sender_come_back(cluster, make_config, state):
