@@ -4,6 +4,10 @@ Each pipeline stays a member of its own group, with its own offsets; while it fo
 member fetches nothing. Nobody owns the feed: whoever finds no page for himself brings in the
 next ones, for all. Whoever falls behind the pages that are kept fetches alone until he stands
 where the others do again, and so do all of them where the feed fails.
+
+Groups rarely commit the same offsets before a restart or a rebalance. Those that begin near each
+other are brought together: the feed begins where the last of them stands, and the others wait
+for their first page.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ CONSUME = 1_000
 KEPT_BYTES = 12 * 1024 * 1024  # for those who are behind; what everybody has taken is let go at once
 KEPT_PAGES = 256
 REFUSE_SECONDS = 5.0
+NEAR = 8_000  # offsets that a pipeline may be ahead of others and wait for them
+PATIENCE = 2.0  # seconds in which those who wait do not bring in more than is kept
 
 
 @dataclass(slots=True)
@@ -41,7 +47,7 @@ class _Fed:
     """One partition: `at` is where the next page begins, `position` the next offset to fetch.
 
     `end` is the end of the partition once everything before it was fetched; it is `sure` once the
-    record at its first place came.
+    record at its first place came. `ahead` are the followers for whom there is nothing before an offset.
     """
 
     stream: str
@@ -50,6 +56,12 @@ class _Fed:
     end: int | None = None
     sure: bool = False
     followers: set[object] = field(default_factory=set)
+    ahead: dict[object, int] = field(default_factory=dict)
+
+    def readers(self, start: int) -> set[object]:
+        """Who is to get the page that begins there."""
+        self.ahead = {who: at for who, at in self.ahead.items() if at > start}
+        return self.followers - self.ahead.keys()
 
 
 @dataclass(slots=True, eq=False)
@@ -80,17 +92,26 @@ class Feed:
         self._pager = Pager()
         self._kept: dict[tuple[str, int], _Kept] = {}
         self._published = self._size = 0
+        self._patient_until = 0.0
 
-    def follow(self, who: object, key: Key, at: int) -> bool:
-        """Whether the records of a partition can be had here from this offset on; `who` follows it then."""
+    def follow(self, who: object, key: Key, at: int, *, new: bool = False) -> bool:
+        """Whether the records of a partition can be had here from this offset on; `who` follows it then.
+
+        For one that is `new` there, others that are near wait.
+        """
         with self._change:
             if self._clock() < max(self._shut_until, self._refused.get(key, 0.0)):
                 return False
             fed = self._fed.get(key)
             if fed is None or not (at == fed.at or (fed.stream, at) in self._kept):
-                if fed is not None and fed.followers:
+                if fed is None or not fed.followers:
+                    fed = self._seat(key, at)
+                elif 0 < at - fed.at <= NEAR:
+                    self._wait_ahead(fed, who, at)
+                elif new and 0 < fed.at - at <= NEAR:
+                    fed = self._begin_again(key, fed, at)
+                else:
                     return False
-                fed = self._seat(key, at)
             fed.followers.add(who)
             for (stream, start), kept in self._kept.items():
                 if stream == fed.stream and start >= at:
@@ -104,6 +125,7 @@ class Feed:
             for fed in map(self._fed.get, keys):
                 if fed is not None:
                     fed.followers.discard(who)
+                    fed.ahead.pop(who, None)
                     for kept in [kept for kept in self._kept.values() if kept.page.stream == fed.stream]:
                         kept.expected.discard(who)
                         self._taken(who, kept)
@@ -114,7 +136,7 @@ class Feed:
             found = self._look(who, wanted)
             if found != (None, []):
                 return found
-            if self._pumping:
+            if self._pumping or self._is_to_wait(who, wanted):
                 if timeout > 0:
                     self._change.wait(timeout)
                 return self._look(who, wanted)
@@ -161,7 +183,7 @@ class Feed:
             kept = self._kept.get((fed.stream, at)) if fed is not None else None
             if kept is not None:
                 oldest = kept if oldest is None or kept.number < oldest.number else oldest
-            elif fed is None or fed.at != at:
+            elif fed is None or fed.at > at or (fed.position < at and fed.end is not None):
                 lost.append(key)
         if oldest is None:
             return None, lost
@@ -183,6 +205,31 @@ class Feed:
         self._begin[key] = at
         fed = self._fed[key] = _Fed(stream_name(*key), at, at)
         return fed
+
+    def _wait_ahead(self, fed: _Fed, who: object, at: int) -> None:
+        """`who` is ahead of the feed, which comes to him."""
+        fed.ahead[who] = at
+        self._patient_until = max(self._patient_until, self._clock() + PATIENCE)
+
+    def _begin_again(self, key: Key, before: _Fed, at: int) -> _Fed:
+        """Somebody comes who is behind the feed: it goes back to him, and those who follow wait."""
+        stands = dict.fromkeys(before.followers, before.at)
+        for (stream, start), kept in self._kept.items():
+            if stream == before.stream:
+                stands |= {who: min(start, stands[who]) for who in kept.waiting}
+        fed = self._seat(key, at)
+        fed.followers |= before.followers
+        for who, place in (stands | before.ahead).items():
+            self._wait_ahead(fed, who, place)
+        return fed
+
+    def _is_to_wait(self, who: object, wanted: Mapping[Key, int]) -> bool:
+        """Whether more would push out what is kept for those for whom `who` waits."""
+        if self._size < KEPT_BYTES // 2 and len(self._kept) < KEPT_PAGES // 2:
+            return False
+        if self._clock() >= self._patient_until:
+            return False
+        return any(who in self._fed[key].ahead for key in wanted if key in self._fed)
 
     def _drop(self, key: Key) -> None:
         fed = self._fed.pop(key, None)
@@ -278,11 +325,12 @@ class Feed:
         while (page := self._pager.take()) is not None:
             fed = streams[page.stream]
             fed.at = page.end
-            if not fed.followers:
+            readers = fed.readers(page.start)
+            if not readers:
                 continue
             self._published += 1
-            page.expected = set(fed.followers)
-            kept = _Kept(self._published, page, set(fed.followers), page.expected)
+            page.expected = set(readers)
+            kept = _Kept(self._published, page, readers, page.expected)
             self._kept[page.stream, page.start] = kept
             self._size += page.size
         while len(self._kept) > 1 and (self._size > KEPT_BYTES or len(self._kept) > KEPT_PAGES):

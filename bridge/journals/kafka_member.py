@@ -153,7 +153,7 @@ class Member(Reader):
         placed = self._places.assign(consumer, partitions, self._commits)
         consumer.incremental_assign(placed)
         consumer.pause(placed)
-        self._join()
+        self._join({(tp.topic, tp.partition) for tp in placed})
         if not self._paused:  # one that was paused when it went may have come back paused
             consumer.resume(self._places.partitions())
         log.info("%s: reads %d partitions, %d of them new", self._name, len(self._places), len(placed))
@@ -198,19 +198,23 @@ class Member(Reader):
             if place is not None:
                 self._pager.drop(place.stream)
 
-    def _join(self) -> None:
+    def _join(self, new: Collection[Key] = ()) -> None:
         """Have what can be had from the feed fetched there."""
         if self._feed is None:
             return
-        joined = [key for key, place in self._places.items() if not place.fed and self._follow(key, place)]
+        joined = [
+            key
+            for key, place in self._places.items()
+            if not place.fed and self._follow(key, place, new=key in new)
+        ]
         if joined and self._consumer is not None:
             self._consumer.pause([TopicPartition(*key) for key in joined])
 
-    def _follow(self, key: Key, place: Place) -> bool:
+    def _follow(self, key: Key, place: Place, *, new: bool) -> bool:
         """Whether a partition is fed from now on; what was fetched of a page that is not full is let go."""
         start = self._pager.start(place.stream)
         at = place.position if start is None else start
-        if self._feed is None or at is None or not self._feed.follow(self, key, at):
+        if self._feed is None or at is None or not self._feed.follow(self, key, at, new=new):
             return False
         self._pager.cut(place.stream)
         place.position, place.end, place.fed = at, None, True

@@ -55,6 +55,7 @@ class FakeConsumer:
         self.callbacks, self.errands = {}, deque()
         self.fetched = 0
         self.broken = False
+        self.commits = {}
 
     def subscribe(self, topics, **callbacks):
         self.callbacks = callbacks
@@ -116,7 +117,7 @@ class FakeConsumer:
         return found
 
     def committed(self, tps, timeout):
-        return [TopicPartition(tp.topic, tp.partition, 0) for tp in tps]
+        return [TopicPartition(tp.topic, tp.partition, self.commits.get(tp.partition, 0)) for tp in tps]
 
     def get_watermark_offsets(self, tp, cached):
         return 0, self.logs.ends[tp.partition]
@@ -173,8 +174,19 @@ class World:
             f"p{number}", ["t"], lambda **_: consumer, lambda: None, FakeWatch(self.logs),
             1e9, lambda: self.now, self.feed,
         )  # fmt: skip
-        reader.on_lost = lambda streams: [self.expected[number].pop(one, None) for one in streams]
+        reader.on_lost = lambda streams: self._back(number, streams)
         return reader
+
+    def _back(self, number, streams):
+        """Who gets these partitions again begins where his group has committed."""
+        for stream in streams:
+            self.expected[number][stream] = self.own[number].commits.get(int(stream[2:-1]), 0)
+
+    def committed(self, *offsets):
+        """Each pipeline's group has committed an offset of the first partition."""
+        for number, offset in enumerate(offsets):
+            self.own[number].commits[0] = offset
+            self.expected[number]["t[0]"] = offset
 
     def read(self, number):
         """One look for a page, which has to go on exactly where the last one of its stream ended."""
@@ -190,10 +202,10 @@ class World:
         page.release()
         return page
 
-    def drain(self):
-        """Everybody reads until nothing is left for anybody."""
+    def drain(self, pace=1.0):
+        """Everybody reads, `pace` seconds a turn, until nothing is left for anybody."""
         for _ in range(2_000):
-            self.now += 1.0
+            self.now += pace
             got = [self.read(number) for number in range(len(self.readers))]
             if not any(got) and all(reader.at_end() for reader in self.readers):
                 return
@@ -211,6 +223,7 @@ class World:
 def small(monkeypatch):
     monkeypatch.setattr(kafka_pages, "PAGE_RECORDS", SMALL_PAGE)
     monkeypatch.setattr(kafka_feed, "KEPT_PAGES", FEW_PAGES)
+    monkeypatch.setattr(kafka_feed, "NEAR", kafka_feed.NEAR)
 
 
 @pytest.fixture
@@ -317,6 +330,66 @@ def test_who_falls_behind_fetches_alone_and_comes_back_in_the_end(world):
     assert world.own[2].fetched == before
 
 
+@pytest.mark.parametrize("offsets", [(40, 10, 65), (10, 40, 65), (65, 40, 10), (40, 40, 13), (37, 11, 63)])
+def test_groups_that_committed_different_offsets_are_brought_together(world, offsets):
+    world.logs.append(0, 100)
+    world.committed(*offsets)
+    world.drain(pace=0.01)
+    assert world.complete()
+    aligned = all(offset % SMALL_PAGE == 0 for offset in sorted(offsets)[1:])
+    assert sum(consumer.fetched for consumer in world.own) <= (0 if aligned else PIPELINES * 2 * AT_ONCE)
+    assert sum(consumer.fetched for consumer in world.feeds) <= 100 - min(offsets) + 2 * AT_ONCE
+    before = [consumer.fetched for consumer in world.own]
+    world.logs.append(0, 50)
+    world.drain(pace=0.01)
+    assert [consumer.fetched for consumer in world.own] == before
+
+
+def test_who_waits_for_others_gets_nothing_that_was_before_him(world):
+    world.logs.append(0, 100)
+    world.committed(50, 0, 50)
+    pages = []
+    while len(pages) < 4:
+        pages += [page for page in (world.read(number) for number in (0, 2, 1)) if page]
+    assert [page.start for page in pages] == [0, 5, 10, 15]
+    assert all(page.expected == {world.readers[1]} for page in pages)
+
+
+def test_groups_that_are_far_apart_are_not_brought_together(world, monkeypatch):
+    monkeypatch.setattr(kafka_feed, "NEAR", 20)
+    world.logs.append(0, 100)
+    world.committed(80, 0, 90)
+    world.drain()
+    assert world.complete()
+    assert [consumer.fetched > 50 for consumer in world.own] == [False, True, False]
+
+
+def test_nobody_waits_long_for_one_that_does_not_read(world):
+    world.logs.append(0, 100)
+    world.committed(60, 0, 60)
+    assert world.read(1) is None  # it has its partitions now
+    got = []
+    for _ in range(40):
+        world.now += kafka_feed.PATIENCE / 20
+        got += [page.start for page in (world.read(0), world.read(2)) if page]
+        assert len(world.feed._kept) <= FEW_PAGES
+    assert got[:2] == [60, 60]
+    world.drain()
+    assert world.complete()
+    assert world.own[0].fetched == world.own[2].fetched == 0
+
+
+def test_who_stands_behind_the_end_of_a_partition_does_not_wait_for_it(world):
+    world.logs.append(0, 30)
+    world.committed(10, 20, 40)
+    for _ in range(20):
+        world.read(0)
+        world.read(1)
+        world.readers[2].read(0.0)
+    assert world.expected[0]["t[0]"] == world.expected[1]["t[0]"] == 30
+    assert ("t", 0) not in world.readers[2]._places.fed()
+
+
 def test_nothing_is_kept_for_who_has_been_full_for_a_while(world):
     world.drain()
     world.readers[2].idle()
@@ -406,9 +479,14 @@ def test_a_page_that_one_has_let_go_of_is_whole_for_the_others(world):
 class Pipelines(RuleBasedStateMachine):
     """Records come, pipelines read at their own speed, are full, go back, lose partitions and regain them."""
 
-    @initialize()
-    def begin(self):
+    @initialize(
+        near=st.sampled_from([0, 12, 1_000]), commits=st.lists(st.integers(0, 30), max_size=PIPELINES)
+    )
+    def begin(self, near, commits):
+        kafka_feed.NEAR = near  # the fixture sets it back
         self.world = World()
+        self.world.logs.append(0, 30)
+        self.world.committed(*commits)
 
     @rule(
         partition=st.integers(0, PARTITIONS - 1),
@@ -432,9 +510,10 @@ class Pipelines(RuleBasedStateMachine):
     @rule(number=st.integers(0, PIPELINES - 1), data=st.data())
     def go_back(self, number, data):
         world = self.world
-        if world.expected[number]:
-            stream = data.draw(st.sampled_from(sorted(world.expected[number])))
-            offset = data.draw(st.integers(0, world.expected[number][stream]))
+        held = world.readers[number]._places.keys()
+        if held:
+            stream = f"t[{data.draw(st.sampled_from(sorted(partition for _, partition in held)))}]"
+            offset = data.draw(st.integers(0, world.expected[number].get(stream, 0)))
             world.readers[number].rewind({stream: offset})
             world.expected[number][stream] = offset
 
