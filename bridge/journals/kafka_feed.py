@@ -38,7 +38,7 @@ CONSUME = 1_000
 KEPT_BYTES = 12 * 1024 * 1024  # for those who are behind; what everybody has taken is let go at once
 KEPT_PAGES = 256
 REFUSE_SECONDS = 5.0
-NEAR = 50_000  # offsets that pipelines may be apart and be brought together; a second at the speed of one sink
+NEAR = 50_000  # offsets that pipelines may be apart and be brought together: a second of one sink
 PATIENCE = 2.0  # seconds in which those who wait do not bring in more than is kept
 
 
