@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENT_BYTES", "Batcher", "size_of"]
 
-# A decoded event without its text: 750 in a run of its session, 1,400 among those of many others, 3,000 where no
-# two have anything in common (tracemalloc).
+# A decoded event without its text: 750 in a run of its session, 1,400 among those of many others, 3,000 where
+# no two have anything in common (tracemalloc).
 EVENT_BYTES = 1_200
 
 
