@@ -92,7 +92,7 @@ class Feed:
         self._pager = Pager()
         self._kept: dict[tuple[str, int], _Kept] = {}
         self._published = self._size = 0
-        self._patient_until = 0.0
+        self._patient: dict[object, float] = {}
 
     def follow(self, who: object, key: Key, at: int, *, new: bool = False) -> bool:
         """Whether the records of a partition can be had here from this offset on; `who` follows it then.
@@ -122,6 +122,7 @@ class Feed:
     def leave(self, who: object, keys: Collection[Key]) -> None:
         """`who` reads these partitions elsewhere, or not at all."""
         with self._change:
+            self._patient.pop(who, None)
             for fed in map(self._fed.get, keys):
                 if fed is not None:
                     fed.followers.discard(who)
@@ -209,7 +210,7 @@ class Feed:
     def _wait_ahead(self, fed: _Fed, who: object, at: int) -> None:
         """`who` is ahead of the feed, which comes to him."""
         fed.ahead[who] = at
-        self._patient_until = max(self._patient_until, self._clock() + PATIENCE)
+        self._patient[who] = self._clock() + PATIENCE
 
     def _begin_again(self, key: Key, before: _Fed, at: int) -> _Fed:
         """Somebody comes who is behind the feed: it goes back to him, and those who follow wait."""
@@ -227,7 +228,7 @@ class Feed:
         """Whether more would push out what is kept for those for whom `who` waits."""
         if self._size < KEPT_BYTES // 2 and len(self._kept) < KEPT_PAGES // 2:
             return False
-        if self._clock() >= self._patient_until:
+        if self._clock() >= self._patient.get(who, 0.0):
             return False
         return any(who in self._fed[key].ahead for key in wanted if key in self._fed)
 
