@@ -58,6 +58,10 @@ class _Fed:
     followers: set[object] = field(default_factory=set)
     ahead: dict[object, int] = field(default_factory=dict)
 
+    def ends_before(self, at: int) -> bool:
+        """Whether the records up to `at` are not there, as far as is known."""
+        return self.end is not None and self.position < at
+
     def readers(self, start: int) -> set[object]:
         """Who is to get the page that begins there."""
         self.ahead = {who: at for who, at in self.ahead.items() if at > start}
@@ -106,7 +110,7 @@ class Feed:
             if fed is None or not (at == fed.at or (fed.stream, at) in self._kept):
                 if fed is None or not fed.followers:
                     fed = self._seat(key, at)
-                elif 0 < at - fed.at <= NEAR:
+                elif 0 < at - fed.at <= NEAR and not fed.ends_before(at):
                     self._wait_ahead(fed, who, at)
                 elif new and 0 < fed.at - at <= NEAR:
                     fed = self._begin_again(key, fed, at)
@@ -184,7 +188,7 @@ class Feed:
             kept = self._kept.get((fed.stream, at)) if fed is not None else None
             if kept is not None:
                 oldest = kept if oldest is None or kept.number < oldest.number else oldest
-            elif fed is None or fed.at > at or (fed.position < at and fed.end is not None):
+            elif fed is None or fed.at > at or fed.ends_before(at):
                 lost.append(key)
         if oldest is None:
             return None, lost

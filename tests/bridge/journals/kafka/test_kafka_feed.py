@@ -54,6 +54,7 @@ class FakeConsumer:
         self.at, self.told, self.paused = {}, {}, set()
         self.callbacks, self.errands = {}, deque()
         self.fetched = 0
+        self.seeks = 0
         self.broken = False
         self.commits = {}
 
@@ -78,6 +79,7 @@ class FakeConsumer:
             del self.at[tp.partition]
 
     def seek(self, tp):
+        self.seeks += 1
         self.at[tp.partition] = tp.offset
         self.told.pop(tp.partition, None)
 
@@ -388,6 +390,17 @@ def test_who_stands_behind_the_end_of_a_partition_does_not_wait_for_it(world):
         world.readers[2].read(0.0)
     assert world.expected[0]["t[0]"] == world.expected[1]["t[0]"] == 30
     assert ("t", 0) not in world.readers[2]._places.fed()
+
+
+def test_who_overtakes_a_feed_that_nobody_reads_goes_on_alone(world):
+    world.logs.append(0, 33)
+    world.drain()
+    world.logs.append(0, 100)  # the others do not come back: they are stuck
+    world.readers[2].rewind({"t[0]": 10})
+    world.expected[2]["t[0]"] = 10
+    pages = [page for page in (world.read(2) for _ in range(40)) if page]
+    assert pages[-1].end == 133
+    assert world.own[2].seeks <= 2
 
 
 def test_nothing_is_kept_for_who_has_been_full_for_a_while(world):
