@@ -130,8 +130,7 @@ class DeadLetters(Protocol):
 class AnnouncedDeadLetters:
     """Dead letters of which observers hear as soon as they are durable.
 
-    For whoever refuses an event before the journal has it: `notify(hook, letter=…)`, as for a pipeline's;
-    None if there is nobody to tell.
+    `notify(hook, letter=…)` tells them; None if there is nobody to tell.
     """
 
     def __init__(self, store: DeadLetters, notify: Callable[..., None] | None) -> None:

@@ -86,7 +86,7 @@ class Event(
         "original": "original ()",
     },
 ):
-    """One telemetry event.
+    """One telemetry event. Those of one session share `actor`, `context` and `object`: not to be changed.
 
     `ets` is the device's clock in ms since the epoch; `syncts` (ms) and `timestamp` (`@timestamp`,
     ISO 8601) are the server's, exactly as sent, unchecked. `raw` holds the event's own JSON

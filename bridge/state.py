@@ -14,7 +14,7 @@ import queue
 import sqlite3
 import threading
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from bridge.errors import BridgeError
@@ -235,10 +235,11 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if read_only:
             return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        with ExitStack() as refused:
-            refused.callback(connection.close)
+        try:
             _prepare(connection, path)
-            refused.pop_all()
+        except BaseException:
+            connection.close()
+            raise
     except sqlite3.Error as error:
         raise StateError(f"cannot open the state file {path}: {error}") from None
     return connection

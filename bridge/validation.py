@@ -161,11 +161,8 @@ class Decoder:
         """
         actor_of, context_of, object_of = self._actors.of, self._contexts.of, self._objects.of
         decoder_of, other, refused = self._edata.get, self._other_edata, []
-        given: Any
-        actor: Any
-        context: Any
-        thing: Any
-        last_actor = last_context = last_object = actor = context = thing = None
+        given: Any = None
+        last_actor = last_context = last_object = actor = context = thing = given
         for index, (event, raw) in enumerate(zip(events, payloads, strict=True)):
             event.raw = raw
             try:

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from bridge.deadletters import MAX_REASON, DeadLetter, letter_id
+from bridge.deadletters import MAX_REASON, AnnouncedDeadLetters, DeadLetter, letter_id
 from bridge.secrets import redact
 from bridge.state import StateBrokenError, StateError
 
@@ -39,8 +39,7 @@ class DeadLetterDesk:
     ) -> None:
         self._pipeline = pipeline
         self._plugin = plugin
-        self._store = store
-        self._notify = notify
+        self._store = AnnouncedDeadLetters(store, notify)
         self._wait = wait
 
     def letter(self, doomed: Doomed, stream: str) -> DeadLetter:
@@ -80,7 +79,4 @@ class DeadLetterDesk:
                 if not self._wait(reason, attempt):
                     return False
             else:
-                break
-        for letter in letters:
-            self._notify("bridge_dead_lettered", letter=letter)
-        return True
+                return True
