@@ -51,6 +51,7 @@ class RoutedEvent(Event, kw_only=True, gc=False, eq=False):
     object: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
     received: None = None  # a key of that name can be nothing but null
     digest: None = None
+    original: None = None
 
 
 class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
@@ -66,6 +67,7 @@ class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
     edata_text: msgspec.Raw
     received: None = None
     digest: None = None
+    original: None = None
 
 
 class StrictEvent(OfficialEvent, kw_only=True, gc=False, eq=False):

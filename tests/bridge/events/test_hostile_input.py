@@ -98,6 +98,7 @@ ACCEPTED = {
     "a key that hides as our own field": PLAIN[:-1] + b',"raw ()":{"a":[1e999]},"received ()":7}',
     "a key that hides as when we received it": PLAIN[:-1] + b',"received ()":7}',
     "a key that hides as our identity": PLAIN[:-1] + b',"digest ()":"AAAAAAAAAAAAAAAAAAAAAA=="}',
+    "a key that hides as the journal's bytes": PLAIN[:-1] + b',"original ()":"aGVsbG8="}',
     "a null that hides as our identity": PLAIN[:-1] + b',"digest ()":null}',
     "a key that hides as our bytes": PLAIN[:-1] + b',"raw ()":"AAAA"}',
     "brackets in strings": with_extra(b'{"a":"' + b'[{\\"[{' * 2000 + b'"}'),
@@ -115,6 +116,8 @@ def test_odd_but_valid_bytes_are_accepted_at_every_level_on_one_line(name, level
     assert json.loads(event.raw, parse_int=str) == json.loads(raw, parse_int=str)
     assert event.received is None
     assert event.digest is None
+    assert event.original is None
+    assert event.source is event.raw
     assert json.dumps(event.edata, allow_nan=False)
     assert event.document["eid"] == event.eid
 

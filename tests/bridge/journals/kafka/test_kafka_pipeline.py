@@ -231,7 +231,7 @@ def test_what_is_on_its_way_is_settled_before_a_partition_is_handed_over(
     sink = Scripted(answer)
     pipeline = world.pipeline(sink, world.parts(until_idle=False))
     thread = started(pipeline)
-    wait_for(lambda: sink.sent)
+    wait_for(lambda: sink.sent and pipeline.snapshot.counts.read == 400)  # so none of them is the other's
     other = open_reader("t", group_protocol="consumer")
     patience.until(lambda _: len(other._places) == 1, other)
     produce("t", values[400:], partitions=2)
