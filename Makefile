@@ -1,6 +1,7 @@
 # make run    set up and run the bridge on sample telemetry, without any server
 # make test   set up and run every check: ruff, mypy, the tests
 # make test-real   the tests against real servers (Kafka, OpenSearch, S3, a browser)
+# make native compile the hot loops, which make test and make bench do by themselves where there is cargo
 # make proof  the long fault tests; make bench  the benchmarks
 
 VENV := .venv
@@ -12,8 +13,10 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 p
 	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 DEMO := data/demo
+CARGO := $(shell command -v cargo 2> /dev/null)
+export PYO3_PYTHON := $(CURDIR)/$(PY)
 
-.PHONY: run test test-real lint bench proof clean
+.PHONY: run test test-real lint bench native with-native proof clean
 
 run: $(VENV)/.run
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
@@ -21,7 +24,8 @@ run: $(VENV)/.run
 	@if [ -t 1 ]; then idle=; else idle=--until-idle; fi; \
 	exec $(PY) -m bridge --config examples/demo.toml run --import $(DEMO)/telemetry.jsonl $$idle
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test with-native lint
+	$(if $(CARGO),cd native && cargo test --quiet --no-default-features)
 	$(PY) -m pytest -q -n auto --dist worksteal -m "not real"
 
 test-real: $(VENV)/.test
@@ -32,10 +36,27 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	@! cargo fmt --version > /dev/null 2>&1 || { cd native && cargo fmt --check; }
+	@! cargo clippy --version > /dev/null 2>&1 || { cd native && cargo clippy --quiet -- -D warnings; }
 
-bench: $(VENV)/.test
+bench: $(VENV)/.test with-native
 	$(PY) -m benchmarks.decode
 	$(PY) -m benchmarks.flow
+
+native: $(VENV)/.native
+	@:
+
+# Where it cannot be built it is taken away, so that no old one is tested; in CI that is a failure.
+with-native: $(VENV)/.run
+ifeq ($(CARGO),)
+	@echo "there is no cargo: the native part is not built, and its tests are skipped"
+else ifeq ($(CI),true)
+	@$(MAKE) --no-print-directory native
+else
+	@$(MAKE) --no-print-directory native || { \
+	$(PY) -m pip uninstall --quiet --yes sunbird-bridge-native; rm -f $(VENV)/.native; \
+	echo "the native part could not be built: its tests are skipped" >&2; }
+endif
 
 proof: $(VENV)/.test
 	BRIDGE_PROOF=full $(PY) -m pytest -q -s tests/proof
@@ -48,9 +69,14 @@ $(VENV)/.run: pyproject.toml
 	@$(PY) -m pip install --quiet --editable '.[all]'
 	@touch $@
 
+$(VENV)/.native: $(VENV)/.run $(wildcard native/src/*.rs native/src/*/*.rs native/*.toml native/*.pyi)
+	@test -n "$(CARGO)" || { echo "make native needs cargo: install Rust, 1.85 or newer" >&2; exit 1; }
+	@$(PY) -m pip install --quiet ./native
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.run
 	@$(PY) -m pip install --quiet --group dev
 	@touch $@
 
 clean:
-	rm -rf $(VENV) data dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) native/target data dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ from benchmarks.flow import sample
 from bridge import schemas, typed
 from bridge.events import identities, split
 from bridge.model import CData, Object
+from bridge.native import FOUND
 from bridge.validation import Decoder, Level
 
 BATCH = 1000
@@ -40,6 +41,7 @@ def main() -> None:
     size = sum(map(len, lines)) / len(lines)
     wide = sum(not line.isascii() for line in lines) / len(lines)
     print(f"{len(lines)} events, {size:.0f} bytes on average, {wide:.0%} not ASCII, batches of {BATCH}")
+    print(json.dumps({"native": FOUND.module is not None, "reader": FOUND.text}))
     for name, work, inputs in cases(batches, variants=options.variants):
         report(name, work, inputs, options.rounds)
 

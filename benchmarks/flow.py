@@ -28,6 +28,7 @@ from bridge.engine.sharing import SharedDecoder
 from bridge.engine.supervisor import GC_THRESHOLDS
 from bridge.journals.base import JournalContext
 from bridge.journals.file import FileJournal, FileJournalConfig
+from bridge.native import FOUND
 from bridge.settings import SinkSettings
 from bridge.state import State
 from bridge.validation import Decoder, Level
@@ -180,6 +181,7 @@ def measure(case: str, pipelines: list, level: str) -> dict:
         "case": case,
         "level": level,
         "python": f"{sys.version.split()[0]} in {sys.base_prefix}",
+        "native": FOUND.module is not None,
         "events": counts.delivered,
         "us_per_event": round(cpu / counts.delivered * 1e6, 2),
         "events_per_cpu_second": round(counts.delivered / cpu),

@@ -217,6 +217,7 @@ def run(case: Case, journal: str, ports: dict[str, int], dead: str, events: int)
         "anonymous_mib": max(one["anonymous_mib"] for one in found),
         "decodings": round(sum(one["decoded"] for one in found) / events, 2),
         "held_mib": max(one["held_mib"] for one in found),
+        "native": all(one["native"] for one in found),
     }
 
 

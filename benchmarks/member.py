@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bridge.cli.host import Host
 from bridge.engine.sharing import SharedDecoder
 from bridge.engine.supervisor import Supervisor
+from bridge.native import FOUND
 from bridge.validation import Decoder
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Meter:
             "anonymous_mib": self._anonymous // 1024,
             "held_mib": self._held // 1024**2,
             "decoded": self._decoded,
+            "native": FOUND.module is not None,
             "conserved": all(snapshot.counts.conserved for snapshot in snapshots),
             "delivered": {s.pipeline: s.counts.delivered + s.counts.duplicate for s in snapshots},
             "failures": [str(failure) for _, failure in self._supervisor.failures()],

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 
-import msgspec
 import zstandard
 from isal import isal_zlib
 
 GZIP = 31
 OK = b'{"status":"Ok"}'
+UUIDS = re.compile(rb'(?<=\{"uuid":")[^"]{36}(?=","timestamp")')
 
 
 def inflate(body: bytes, encoding: str) -> bytes:
@@ -32,8 +33,9 @@ def answer(path: str, body: bytes, encoding: str) -> bytes:
         item = b'{"create":{"status":201}}'
         return b'{"errors":false,"items":[' + b",".join([item] * items) + b"]}"
     if path.startswith("/i/v1/analytics/events"):
-        batch = msgspec.json.decode(inflate(body, encoding))["batch"]
-        return msgspec.json.encode({"results": {event["uuid"]: {"result": "ok"} for event in batch}})
+        # Not decoded: the processors are shared, and a busy neighbour makes every second of ours dearer.
+        verdicts = b'":{"result":"ok"},"'.join(UUIDS.findall(inflate(body, encoding)))
+        return b'{"results":{"%b":{"result":"ok"}}}' % verdicts if verdicts else b'{"results":{}}'
     if path == "/":
         return b'{"version":{"number":"3.0.0","distribution":"opensearch"}}'
     return OK

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
-from bridge import schemas, typed, verdicts
+from bridge import verdicts
 from bridge.errors import EventError
 from bridge.framing import split
-from bridge.jsontext import MAX_DEPTH, REFUSED, WHITESPACE, names_of, one_line, parse, require_sound
-from bridge.model import Actor, Context, Event, Object
+from bridge.jsontext import names_of, parse
+from bridge.levels import RULES, Level
+from bridge.model import Event
+from bridge.reading import reader, sound
 
 __all__ = ["Decoded", "Decoder", "Invalid", "Level"]
-
-
-class Level(StrEnum):
-    """How much of an event must be as the official schemas say."""
-
-    STRICT = "strict"
-    """The official v3 schemas exactly; unknown eids are refused."""
-    LENIENT = "lenient"
-    """The official types and required keys; more keys in edata and unknown eids pass."""
-    ENVELOPE = "envelope"
-    """Only what identity and routing read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +58,22 @@ class Decoded:
 
 _Judge = Callable[[int, bytes], tuple[list[Event], list[Invalid]]]
 
-_RULES = {
-    Level.STRICT: (schemas.HEAD, schemas.EDATA),
-    Level.LENIENT: (schemas.HEAD, schemas.EDATA_EXTENDED),
-    Level.ENVELOPE: (schemas.ROUTING, None),
-}
-_HEADS: dict[Level, type[Event]] = {
-    Level.STRICT: typed.StrictEvent,
-    Level.LENIENT: typed.OfficialEvent,
-    Level.ENVELOPE: typed.RoutedEvent,
-}
-_NEWLINE, _RETURN = b"\n\r"
-_NOTHING: Any = msgspec.Raw(b"")
-_UNKNOWN: Any = object()
-
 
 class Decoder:
     """Turns payloads into events at one `level`; safe to share between threads.
 
-    An event of more than `max_event_bytes` bytes is refused.
+    An event of more than `max_event_bytes` bytes is refused. `compiled` asks for one of the two
+    readers of `bridge.reading`, which take and give the same.
     """
 
-    def __init__(self, level: Level = Level.LENIENT, max_event_bytes: int = 1_048_576) -> None:
+    def __init__(
+        self, level: Level = Level.LENIENT, max_event_bytes: int = 1_048_576, *, compiled: bool | None = None
+    ) -> None:
+        level = Level(level)
         self._max_event_bytes = max_event_bytes
-        # An event of n bytes nests no deeper than n / 2, so shorter ones need no closer look.
-        self._small = min(max_event_bytes, 2 * MAX_DEPTH)
-        self._extended = level != Level.STRICT
-        self._rules, self._edata_rules = _RULES[Level(level)]
-        routed = self._edata_rules is None
-        self._head = msgspec.json.Decoder(_HEADS[Level(level)]).decode
-        self._actors = _Memory(Actor if routed else typed.OfficialActor)
-        self._contexts = _Memory(Context if routed else typed.OfficialContext)
-        self._objects = _Memory(Object | None)
-        self._edata = _edata_decoders(Level(level))
-        self._other_edata = _other(Level(level))
+        self._extended = level is not Level.STRICT
+        self._rules = RULES[level]
+        self._read = reader(level, max_event_bytes, compiled=compiled).read
 
     def event(self, raw: bytes) -> Event:
         """Decode one event; raises EventError with code, JSON path and reason."""
@@ -118,99 +87,17 @@ class Decoder:
         return self._run(payloads, self._unpack)
 
     def _run(self, payloads: Sequence[bytes], judge: _Judge) -> Decoded:
-        events, doubtful = self._read(payloads)
+        events, doubtful = self._read([*payloads])
         if not doubtful:
             return Decoded(events, None, [])
-        return _merge(payloads, events, sorted(doubtful), judge)
-
-    def _read(self, payloads: Sequence[bytes]) -> tuple[list[Event], set[int]]:
-        """The typed reading of each payload, and the indices of those that it cannot vouch for."""
-        events, doubtful = self._read_heads(payloads)
-        doubtful.update(self._refused_parts(events, payloads))
-        for index in self._odd(payloads) - doubtful:
-            try:
-                line = self._sound(payloads[index])
-            except EventError:
-                doubtful.add(index)
-                continue
-            if line is not payloads[index]:  # its parts are to be of one line, too
-                (events[index],), refused = self._read([line])
-                doubtful.update([index] if refused else ())
-        return events, doubtful
-
-    def _read_heads(self, payloads: Sequence[bytes]) -> tuple[list[Event], set[int]]:
-        events: list[Event] = []
-        refused: set[int] = set()
-        heads = map(self._head, payloads)
-        while True:
-            try:
-                # What stood before an exception stays in the list, and the map goes on behind it.
-                events.extend(heads)
-            except REFUSED:
-                refused.add(len(events))
-                events.append(
-                    Event(eid="", ets=0.0, mid="", actor=_NOTHING, context=_NOTHING, object=_NOTHING)
-                )
-            else:
-                return events, refused
-
-    def _refused_parts(self, events: list[Event], payloads: Sequence[bytes]) -> list[int]:
-        """Give each event its bytes, actor, context and object; indices of those with a part that is refused.
-
-        Neighbours mostly have the same: to compare costs less than to look up.
-        """
-        actor_of, context_of, object_of = self._actors.of, self._contexts.of, self._objects.of
-        decoder_of, other, refused = self._edata.get, self._other_edata, []
-        given: Any = None
-        last_actor = last_context = last_object = actor = context = thing = given
-        for index, (event, raw) in enumerate(zip(events, payloads, strict=True)):
-            event.raw = raw
-            try:
-                if (given := event.actor) != last_actor:
-                    actor = actor_of(given)
-                    last_actor = given
-                event.actor = actor
-                if (given := event.context) != last_context:
-                    context = context_of(given)
-                    last_context = given
-                event.context = context
-                if (given := event.object) != last_object:
-                    thing = object_of(given)
-                    last_object = given
-                event.object = thing
-                decoder_of(event.eid, other)(event.edata_text)
-            except REFUSED:
-                refused.append(index)
-        return refused
-
-    def _odd(self, payloads: Sequence[bytes]) -> set[int]:
-        """Indices of payloads that the typed reading does not look at closely enough."""
-        small = self._small
-        odd = {
-            index
-            for index, raw in enumerate(payloads)
-            if _NEWLINE in raw or _RETURN in raw or len(raw) > small
-        }
-        if not _all_utf8([raw for raw in payloads if not raw.isascii()]):
-            odd.update(index for index, raw in enumerate(payloads) if not raw.isascii())
-        return odd
-
-    def _sound(self, raw: bytes) -> bytes:
-        """`raw` on one line; raises EventError where its size, encoding or depth is refused."""
-        if not raw.strip(WHITESPACE):
-            raise EventError("not_an_event", "send an event: there is nothing here")
-        if len(raw) > self._max_event_bytes:
-            reason = f"send at most {self._max_event_bytes} bytes an event, not {len(raw)}"
-            raise EventError("too_large", reason)
-        require_sound(raw)
-        return one_line(raw)
+        return _merge(payloads, events, doubtful, judge)
 
     def _judge(self, index: int, raw: bytes) -> tuple[list[Event], list[Invalid]]:
         """The exact verdict on one event."""
         try:
-            line = self._sound(raw)
+            line = sound(raw, self._max_event_bytes)
             document = parse(line)
-            verdicts.check_event(document, self._rules, self._edata_rules, extended=self._extended)
+            verdicts.check_event(document, self._rules.head, self._rules.edata, extended=self._extended)
             return [verdicts.build(document, line)], []
         except EventError as error:
             return [], [_invalid(index, raw, error)]
@@ -222,55 +109,11 @@ class Decoder:
         except EventError as error:
             return [], [_invalid(index, payload, error)]
         if len(parts) == 1:
-            return self._judge(index, parts[0])
+            # The typed reading leaves blanks around an event where they are, and so is it done here.
+            alike = len(payload) <= self._max_event_bytes and payload.strip(b" \t") == parts[0]
+            return self._judge(index, payload if alike else parts[0])
         decoded = self._run(parts, lambda _, part: self._judge(index, part))
         return decoded.events, decoded.invalid
-
-
-class _Memory:
-    """Parts of events that came lately, by their text: those of one session have the same ones.
-
-    Equal texts share one value, which is frozen. Between `SIZE` and twice as many are remembered.
-    """
-
-    SIZE, LONGEST = 512, 2_048
-
-    def __init__(self, kind: Any) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
-        self._recent: dict[bytes, Any] = {}
-        self._older: dict[bytes, Any] = {}
-
-    def of(self, given: Any) -> Any:
-        """The value of a text; raises one of REFUSED."""
-        text = bytes(given)
-        found = self._recent.get(text, _UNKNOWN)
-        return self._recall(text) if found is _UNKNOWN else found
-
-    def _recall(self, text: bytes) -> Any:
-        found = self._older.get(text, _UNKNOWN)
-        if found is _UNKNOWN:
-            found = self._decode(text)
-        if len(text) <= self.LONGEST:
-            self._recent[text] = found
-        if len(self._recent) >= self.SIZE:
-            self._older = dict(self._recent)
-            self._recent.clear()
-        return found
-
-
-@cache
-def _edata_decoders(level: Level) -> dict[str, Callable[[bytes | msgspec.Raw], Any]]:
-    rules = _RULES[level][1] or {}
-    return {eid: typed.edata_decoder(rule) for eid, rule in rules.items()}
-
-
-def _all_utf8(texts: list[bytes]) -> bool:
-    try:
-        for text in texts:
-            text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _merge(payloads: Sequence[bytes], events: list[Event], doubtful: list[int], judge: _Judge) -> Decoded:
@@ -290,25 +133,6 @@ def _merge(payloads: Sequence[bytes], events: list[Event], doubtful: list[int], 
     one_each = not merged.invalid and origins == list(range(len(payloads)))
     merged.origins = None if one_each else origins
     return merged
-
-
-def _other(level: Level) -> Callable[[bytes | msgspec.Raw], Any]:
-    """What checks the edata of an eid that has no rule."""
-    match level:
-        case Level.STRICT:
-            return _refuse
-        case Level.LENIENT:
-            return typed.edata_decoder(schemas.OBJECT)
-        case Level.ENVELOPE:
-            return _accept
-
-
-def _refuse(_: bytes | msgspec.Raw) -> Any:
-    raise msgspec.ValidationError
-
-
-def _accept(_: bytes | msgspec.Raw) -> Any:
-    return None
 
 
 def _invalid(index: int, raw: bytes, error: EventError) -> Invalid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -119,6 +120,14 @@ def _told(error: Exception) -> int:
     return UNWELL
 
 
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Say which release this is, and whether its hot loops are compiled."""
+    if wanted:
+        own = importlib.metadata.version("sunbird-bridge")
+        click.echo(f"{own}, {importlib.import_module('bridge.native').FOUND.text}")
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -129,7 +138,14 @@ def _told(error: Exception) -> int:
         "bridge run --import events.jsonl.gz   # the same, with these events",
     ),
 )
-@click.version_option(package_name="sunbird-bridge", message="%(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version, and whether the compiled part is in use.",
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -44,6 +44,7 @@ MODULES = (
     "bridge.secrets",
     "bridge.paths",
     "bridge.compression",
+    "bridge.native",
     "bridge.together",
     "bridge.hookspecs",
     "bridge.journals.base",

@@ -23,20 +23,21 @@ from bridge_posthog.tokens import (
     load,
     members,
     objects,
+    prefix_cached,
     text,
 )
 
 if TYPE_CHECKING:
-    from bridge_posthog.rules import Put, Whole
+    from bridge_posthog.rules import Whole
     from bridge_posthog.tokens import Draft, Members
 
 __all__ = [
-    "as_columns",
+    "Columns",
+    "Pairs",
     "as_flag",
     "as_items",
     "as_lower",
     "as_merged",
-    "as_pairs",
     "as_time",
     "as_upper",
     "as_visits",
@@ -116,17 +117,23 @@ def _numbered(items: list[Members]) -> Members:
     return whole
 
 
-def as_columns(name: str) -> Put:
-    """Return a converter of the same list, each key a property of its own."""
+class Columns:
+    """A converter of the same list, each key a property of its own, called as it is behind `name`."""
 
-    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, draft: Draft, _name: bytes, token: bytes) -> bool:
+        """See `rules.Put`."""
         items = _objects(token)
         for item in items or ():
             for key, value in item.items():
-                draft.spill(below(name, key), bytes(value), 2)
+                draft.spill(below(self._name, key), bytes(value), 2)
         return items is not None
 
-    return put
+    def prefix(self, key: str) -> bytes:
+        """What stands before the property of a key."""
+        return prefix_cached(below(self._name, key))
 
 
 def as_visits(name: bytes, token: bytes, whole: Whole) -> bytes | None:
@@ -150,21 +157,28 @@ def as_items(draft: Draft, name: bytes, token: bytes) -> bool:
     return whole is not None  # else it is the one item, which is told key by key as well
 
 
-def as_pairs(name: str, label: str, value: str) -> Put:
-    """Return a converter of `[{label: key, value: …}]` into properties by key."""
-    fields: list[Any] = [("label", str), ("value", Raw, Raw(b"null"))]
-    pair = defstruct("Pair", fields, rename={"label": label, "value": value}, gc=False)
-    decode = Decoder(list[pair]).decode  # type: ignore[valid-type]
+class Pairs:
+    """A converter of `[{label: key, value: …}]` into properties by key, called as they are behind `name`."""
 
-    def put(draft: Draft, _name: bytes, token: bytes) -> bool:
+    def __init__(self, name: str, label: str, value: str) -> None:
+        self.label, self.value = label, value
+        self._name = name
+        fields: list[Any] = [("label", str), ("value", Raw, Raw(b"null"))]
+        pair = defstruct("Pair", fields, rename={"label": label, "value": value}, gc=False)
+        self._decode = Decoder(list[pair]).decode  # type: ignore[valid-type]
+
+    def __call__(self, draft: Draft, _name: bytes, token: bytes) -> bool:
+        """See `rules.Put`."""
         try:
-            pairs: list[Any] = decode(token if token[0] == ARRAY else b"[%b]" % token)
+            pairs: list[Any] = self._decode(token if token[0] == ARRAY else b"[%b]" % token)
         except ValidationError:
             return False
         if not pairs or not all(pair.label for pair in pairs):
             return False
         for pair in pairs:
-            draft.spill(below(name, pair.label), bytes(pair.value), 2)
+            draft.spill(below(self._name, pair.label), bytes(pair.value), 2)
         return True
 
-    return put
+    def prefix(self, key: str) -> bytes:
+        """What stands before the property of a key."""
+        return prefix_cached(below(self._name, key))

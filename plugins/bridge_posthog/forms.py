@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from bridge.errors import EventError
 from bridge_posthog.rules import Kind, Rule, apply, attribute, picker
 from bridge_posthog.tokens import (
+    BACKSLASH,
     NULL,
     OBJECT,
     Draft,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from bridge.events import Event
     from bridge_posthog.rules import Make, Whole
 
-__all__ = ["Form", "is_apart", "read", "read_all"]
+__all__ = ["Form", "read", "read_all"]
 
 LONGEST_WORD, MOST_WORDS = 100, 1_024
 ABSENT = msgspec.Raw(b"null")
@@ -57,7 +58,7 @@ class Plain(NamedTuple):
 
     path: str
     name: str
-    field: tuple[Any, Any]
+    kind: Kind
     fits: Callable[[float], bool] | None
 
 
@@ -71,31 +72,35 @@ class Made(NamedTuple):
 
 
 class Converter:
-    """Applies a rule's converter to a column of values, each as it stands in the JSON."""
+    """Applies a rule's converter to a column of values, each as it stands in the JSON.
+
+    `make` is the converter of a rule that has a pure one, and `kept` the same with a memory for short values.
+    """
 
     def __init__(self, made: Made, whole: Whole) -> None:
         self.values = attrgetter(made.path)
         self._put, self._name, self._spilled = made.rule.put, made.name, made.spilled
-        self._make = _made_of(made.rule.make, made.name, whole) if made.rule.make else None
-        self._kept: Any = lru_cache(maxsize=MOST_WORDS)(self._make) if self._make and made.rule.kept else None
+        self.make = _made_of(made.rule.make, made.name, whole) if made.rule.make else None
+        self.kept: Any = lru_cache(maxsize=MOST_WORDS)(self.make) if self.make and made.rule.kept else None
 
     def column(self, values: Sequence[msgspec.Raw], drafts: Mapping[int, Draft]) -> list[bytes]:
         """The properties of each value; in the draft with its index is what the same event has already."""
         tokens = list(map(bytes, values))
-        if self._make is None:
+        if self.make is None:
             return [
-                b"" if value is ABSENT else self._drafted(token, drafts[index])
+                b"" if value is ABSENT else self.drafted(token, drafts[index])
                 for index, (value, token) in enumerate(zip(values, tokens, strict=True))
             ]
-        few = self._kept is not None and max(map(len, tokens)) <= LONGEST_WORD
-        make: Callable[[bytes], bytes | None] = self._kept if few else self._make
+        few = self.kept is not None and max(map(len, tokens)) <= LONGEST_WORD
+        make: Callable[[bytes], bytes | None] = self.kept if few else self.make
         pieces: list[Any] = list(map(make, tokens))
         for index, piece in enumerate(pieces) if None in pieces else ():
             if piece is None:
-                pieces[index] = self._drafted(tokens[index], drafts[index])
+                pieces[index] = self.drafted(tokens[index], drafts[index])
         return pieces
 
-    def _drafted(self, token: bytes, draft: Draft) -> bytes:
+    def drafted(self, token: bytes, draft: Draft) -> bytes:
+        """The properties of one value, if nothing but the draft can tell what they are called."""
         if token[0] != NULL and token != b'""' and not self._put(draft, self._name, token):
             draft.spill(self._spilled, token)
         return draft.take()
@@ -131,6 +136,7 @@ class Form:
             if rule.inner is not None
         }
         self._rest, self._depth = rest, depth
+        self.is_part = part
         self._rules = {
             key: rule._replace(put=inner[key].put) if key in inner else rule for key, rule in rules.items()
         }
@@ -140,7 +146,7 @@ class Form:
         self._taken = _taken(self.plain)
         self._pick: Callable[[Any], Sequence[Any]] = picker([one.path for one in self.plain])
         self._chosen = [(index, one.fits) for index, one in enumerate(self.plain) if one.fits]
-        self._converters = [Converter(one, tame if strict else bytes) for one in self.made]
+        self.converters = [Converter(one, tame if strict else bytes) for one in self.made]
         self.decode: Callable[[bytes | msgspec.Raw], Any] = msgspec.json.Decoder(self.given).decode
         whole = msgspec.defstruct("Whole", [("edata", self.given)], gc=False)
         self.decode_whole: Callable[[bytes], Any] = msgspec.json.Decoder(whole).decode
@@ -156,7 +162,7 @@ class Form:
         if type(edatas[0]) is dict:
             return [[self._by_key(edata, drafts[index]) for index, edata in enumerate(edatas)]]
         columns = [self._plain(edatas)]
-        for converter in self._converters:
+        for converter in self.converters:
             values = list(map(converter.values, edatas))
             if values.count(ABSENT) < len(values):
                 columns.append(converter.column(values, drafts))
@@ -210,7 +216,7 @@ def _plain(rules: Mapping[str, Rule], inner: Mapping[str, Form], strict: bool) -
         if key in inner:
             yield from (one._replace(path=f"{attribute(key)}.{one.path}") for one in inner[key].plain)
         elif _kind(rule, strict) is not Kind.MADE:
-            yield Plain(attribute(key), rule.name, _FIELDS[rule.kind], rule.fits)
+            yield Plain(attribute(key), rule.name, rule.kind, rule.fits)
 
 
 def _made(rules: Mapping[str, Rule], inner: Mapping[str, Form], rest: str, strict: bool) -> Iterator[Made]:
@@ -237,7 +243,7 @@ def _given(
 
 def _taken(plain: list[Plain]) -> type[msgspec.Struct]:
     """The plain values under the names of their properties; what is blank is left out."""
-    fields = [(f"value_{index}", *one.field) for index, one in enumerate(plain)]
+    fields = [(f"value_{index}", *_FIELDS[one.kind]) for index, one in enumerate(plain)]
     names = {f"value_{index}": one.name for index, one in enumerate(plain)}
     return msgspec.defstruct("Taken", fields, rename=names, omit_defaults=True, gc=False)
 
@@ -255,7 +261,7 @@ _decode_unread = msgspec.json.Decoder(_Unread).decode
 
 
 def is_apart(event: Event) -> bool:
-    """Say whether an event with escapes is to be read alone, from its own bytes, by `read`.
+    """Say whether an event with escapes is to be read from its own bytes, by `read`.
 
     Escapes may be such that no decoder takes them; the text of `edata` may be on several lines.
     """
@@ -272,13 +278,14 @@ def read(form: Form, event: Event) -> Any:
         return _read_members(raw)  # another shape
 
 
-def read_all(form: Form, events: Sequence[Event], *, apart: bool) -> list[Any]:
-    """The same for many events; `apart` if one of them is.
+def read_all(form: Form, events: Sequence[Event]) -> list[Any]:
+    """The same for many events.
 
     The text of `edata` is there unless somebody has read it.
     """
     texts: list[Any] = [event.edata_text for event in events]
-    if apart or set(map(type, texts)) != {msgspec.Raw}:
+    escaped = [event for event in events if BACKSLASH in event.raw]
+    if set(map(type, texts)) != {msgspec.Raw} or any(map(is_apart, escaped)):
         return [read(form, event) for event in events]
     found: list[Any] = []
     decoded = map(form.decode, texts)

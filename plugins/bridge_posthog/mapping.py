@@ -14,10 +14,10 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import compress, count, repeat
 from operator import contains
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.events import identities
-from bridge_posthog.forms import is_apart
+from bridge.native import compiled
 from bridge_posthog.heads import heads
 from bridge_posthog.ids import DAY, derived_digest, uuid8
 from bridge_posthog.moments import client_time, iso, moments
@@ -44,16 +44,20 @@ RAW, FLAT = b',"sunbird":', b',"mid":'
 
 
 class Mapper:
-    """Maps events for one configuration and one protocol."""
+    """Maps events for one configuration and one protocol.
 
-    def __init__(self, config: PostHogConfig, protocol: Protocol) -> None:
+    `native` is the compiled part of the bridge; without, the same is done in Python.
+    """
+
+    def __init__(self, config: PostHogConfig, protocol: Protocol, native: Any = compiled()) -> None:  # noqa: B008 - found once
         self._config = config
         self._protocol: Protocol = protocol
         self._raw = config.properties == "raw"
         hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
         self._settings = Settings(config, protocol, hide)
         self._places = Places(config, hide)
-        self._teller = Teller(config, strict=protocol == "v0")
+        self._teller = Teller(config, strict=protocol == "v0", native=native)
+        self._heads = heads if native is None else native.heads
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
     def encode(self, events: Sequence[Event]) -> list[bytes | None]:
@@ -70,30 +74,28 @@ class Mapper:
 
     def _encode(self, events: Sequence[Event]) -> list[bytes]:
         times, overruled = moments(events)
-        raws = [event.raw for event in events]
         settings = self._settings.along(events, times)
         places = self._places.along(events, settings)
-        escaped = compress(count(), map(contains, raws, repeat(BACKSLASH)))
-        apart = [index for index in escaped if is_apart(events[index])]
-        told = self._teller.tell(events, settings, apart)
+        told = self._teller.tell(events, settings)
         for index in overruled:
             told.ends[index] = _overruled(events[index]) + told.ends[index]
         columns = zip(
-            heads(self._digests(events), times),
+            self._heads(self._digests(events), times),
             told.names,
             [setting.opening for setting in settings],
             repeat(b"", len(events)) if self._raw else relations(events),
             told.eids,
             [place.piece for place in places],
             repeat(RAW if self._raw else FLAT, len(events)),
-            self._bodies(events, raws),
+            self._bodies(events),
             told.ends,
             repeat(END, len(events)),
             strict=True,
         )
         payloads = list(map(b"".join, columns))
-        for index in apart:
-            payloads[index] = readable(payloads[index])
+        for index in compress(count(), map(contains, payloads, repeat(BACKSLASH))):
+            if is_marred(payloads[index]):
+                payloads[index] = readable(payloads[index])
         return self._with_groups(events, times, places, payloads) if self._config.group_identify else payloads
 
     def _digests(self, events: Sequence[Event]) -> list[bytes]:
@@ -101,10 +103,11 @@ class Mapper:
             return [derived_digest("mid", event.mid) for event in events]
         return identities(events)
 
-    def _bodies(self, events: Sequence[Event], raws: list[bytes]) -> list[bytes]:
+    def _bodies(self, events: Sequence[Event]) -> list[bytes]:
         """The first property of each event: itself, or its `mid`."""
         if not self._raw:
             return dump_lines([event.mid for event in events]).splitlines()
+        raws = [event.raw for event in events]
         if self._protocol == "v1":
             return raws
         return [tame(readable(raw) if is_marred(raw) else raw) for raw in raws]

@@ -14,6 +14,8 @@ from functools import lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from bridge_posthog.rules import attribute, scalar, word
 from bridge_posthog.tokens import OBJECT, dump, members, prefix
 
@@ -38,8 +40,11 @@ _STAGES = {
 }
 
 
-class Source(NamedTuple):
-    """What is known of an event's producer: `id`, `version`, whether it is an `app`, its `base` address."""
+class Source(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What is known of an event's producer: `id`, `version`, whether it is an `app`, its `base` address.
+
+    A source is made once and known by its identity, since names are looked up by it.
+    """
 
     id: str
     version: str
@@ -80,6 +85,12 @@ class Namer:
         for index, found in enumerate(words):
             if not set(map(type, found)) <= TEXTS:
                 words[index] = list(map(self._read, found))
+        return self.name_words(words, sources, keep=keep)
+
+    def name_words(
+        self, words: Iterable[Sequence[str]], sources: Iterable[Source], *, keep: bool
+    ) -> list[Named]:
+        """Name events by columns of words, one column for each path."""
         return list(map(self._kept if keep else self._tell, sources, *words))
 
 

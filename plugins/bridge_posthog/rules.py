@@ -16,6 +16,7 @@ from bridge_posthog.tokens import (
     ARRAY,
     NULL,
     OBJECT,
+    QUOTE,
     Draft,
     Members,
     below,
@@ -181,7 +182,8 @@ def picker(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
 def word(value: Any) -> str:
     """A text, as a form has read it or by key; blank for anything else."""
     if type(value) is Raw:
-        value = load(value)
+        token = bytes(value)
+        return load(token) if token[0] == QUOTE else ""
     return value if type(value) is str else ""
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from bridge_posthog.compiled import compiled_form
 from bridge_posthog.denormalised import add_place, person_properties
 from bridge_posthog.forms import Form, read_all
 from bridge_posthog.naming import Namer, namers, opened_by, unknown_name
@@ -58,9 +59,12 @@ class Told(NamedTuple):
 
 
 class Teller:
-    """Tells of events for one configuration; `strict` for a parser that refuses what JSON allows."""
+    """Tells of events for one configuration; `strict` for a parser that refuses what JSON allows.
 
-    def __init__(self, config: PostHogConfig, *, strict: bool) -> None:
+    `native` is the compiled part of the bridge, or None.
+    """
+
+    def __init__(self, config: PostHogConfig, *, strict: bool, native: Any = None) -> None:
         self._config = config
         self._flat = config.properties == "flat"
         self._asks_person = bool(config.denormalised or config.person_properties or config.set_once)
@@ -70,25 +74,48 @@ class Teller:
         self._plans = {eid: self._plan(eid, rules, special.get(eid), strict) for eid, rules in RULES.items()}
         self._free_form = Form({}, strict=strict)
         self._unknown = lru_cache(maxsize=MOST_UNKNOWN)(self._make_unknown)
+        self._compiled = None if native is None or self._asks_person else self._compile(native)
 
-    def tell(self, events: Sequence[Event], settings: Sequence[Setting], apart: Collection[int]) -> Told:
-        """The columns of some events, each of which has a setting; those at `apart` are to be read alone."""
-        eids = [event.eid for event in events]
+    def tell(self, events: Sequence[Event], settings: Sequence[Setting]) -> Told:
+        """The columns of some events, each of which has a setting."""
+        blank = [b""] * len(events)
+        told, left = Told(blank, [*blank], [*blank]), [*range(len(events))]
+        if self._compiled is not None:
+            told, left = self._tell_compiled(self._compiled, events, settings)
+        if left:
+            self._tell_slowly(left, events, settings, told)
+        return told
+
+    def _tell_compiled(
+        self, compiled: Any, events: Sequence[Event], settings: Sequence[Setting]
+    ) -> tuple[Told, list[int]]:
+        """What the compiled part tells, and the places of what it leaves."""
+        names, eids, ends, named, left = compiled.tell([*events])
+        for eid, places, words in named:
+            namer: Any = self._plans[eid].namer
+            keep = max([len(events[place].raw) for place in places]) <= SMALL
+            sources = [settings[place].source for place in places]
+            for place, found in zip(places, namer.name_words(words, sources, keep=keep), strict=True):
+                names[place] = found.name
+                ends[place] = found.properties + ends[place]
+        return Told(names, eids, ends), left
+
+    def _tell_slowly(
+        self, left: Sequence[int], events: Sequence[Event], settings: Sequence[Setting], told: Told
+    ) -> None:
+        """Fill in what is to be told of the events at these places, type by type."""
+        eids = [events[place].eid for place in left]
         plans = {eid: self._plans.get(eid) or self._unknown(eid[:LONGEST_VALUE]) for eid in set(eids)}
-        names = {eid: plan.name for eid, plan in plans.items()}
-        pieces = {eid: plan.eid for eid, plan in plans.items()}
-        told = Told([*map(names.__getitem__, eids)], [*map(pieces.__getitem__, eids)], [b""] * len(eids))
         places = defaultdict(list)
-        for place, eid in enumerate(eids):
+        for place, eid in zip(left, eids, strict=True):
+            plan = plans[eid]
+            told.names[place], told.eids[place], told.ends[place] = plan.name, plan.eid, b""
             places[eid].append(place)
         for eid, found in places.items():
             plan = plans[eid]
             if plan.namer is not None or not self._names_only:
-                chosen = [events[place] for place in found]
-                edatas = read_all(plan.form, chosen, apart=not set(found).isdisjoint(apart))
-                for alike in _alike(found, edatas):
+                for alike in _alike(found, read_all(plan.form, [events[place] for place in found])):
                     self._tell_alike(plan, *alike, events, settings, told)
-        return told
 
     def _plan(self, eid: str, rules: Mapping[str, Rule], namer: Namer | None, strict: bool) -> Plan:
         if self._names_only and namer is not None and namer.of_words:
@@ -96,6 +123,17 @@ class Teller:
         else:
             form = Form(rules, strict=strict)
         return Plan(opened_by(NAMES.get(eid, "")), namer, form, piece({"eid": eid}))
+
+    def _compile(self, native: Any) -> Any:
+        """What tells of the types whose words it can give, as `_tell_slowly` does."""
+        types = {}
+        for eid, plan in self._plans.items():
+            silent = plan.namer is None and self._names_only
+            words = plan.namer.paths if plan.namer is not None else ()
+            form = None if silent else compiled_form(native, plan.form, words, self._draft, told=self._flat)
+            if silent or form is not None:
+                types[eid] = (plan.name, plan.eid, form)
+        return native.Teller(types)
 
     def _make_unknown(self, eid: str) -> Plan:
         return Plan(opened_by(unknown_name(eid)), None, self._free_form, piece({"eid": eid}))

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge_posthog.converters import (
-    as_columns,
+    Columns,
+    Pairs,
     as_flag,
     as_items,
     as_lower,
     as_merged,
-    as_pairs,
     as_time,
     as_upper,
     as_visits,
@@ -136,8 +136,8 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "END": {
         **_ACTIVITY,
         "duration": _DURATION,
-        "summary": made_rule("summary", as_columns("summary")),
-        "summaryList": made_rule("summary", as_columns("summary")),
+        "summary": made_rule("summary", Columns("summary")),
+        "summaryList": made_rule("summary", Columns("summary")),
     },
     "IMPRESSION": {
         "type": text_rule("page_type"),
@@ -220,7 +220,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "METRICS": {
         "system": text_rule("metrics_system"),
         "subsystem": text_rule("metrics_subsystem"),
-        "metrics": made_rule("metric", as_pairs("metric", "metric", "value")),
+        "metrics": made_rule("metric", Pairs("metric", "metric", "value")),
     },
     "SUMMARY": {
         "type": text_rule("summary_type"),
@@ -230,7 +230,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "timespent": _DURATION,
         "pageviews": number_rule("pageview_count"),
         "interactions": number_rule("interaction_count"),
-        "extra": made_rule("extra", as_pairs("extra", "id", "value")),
+        "extra": made_rule("extra", Pairs("extra", "id", "value")),
     },
     "JOB_START": _JOB,
     "JOB_LOG": _JOB,

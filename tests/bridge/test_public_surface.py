@@ -31,7 +31,8 @@ HEAVY = {"posthog", "obstore", "pyarrow", "confluent_kafka", "cryptography", "ps
 
 # whatever says in its docstring that it is pure is held to it, and these whether they say so or not
 HOST = (
-    "errors events framing jsontext model reports schemas sinks text typed validation verdicts "
+    "errors events framing jsontext levels model reading reports schemas sinks text typed "
+    "validation verdicts "
     "engine/batching engine/loads engine/outbox engine/progress engine/retry engine/routing engine/verdicts"
 )
 SINKS = ("elasticsearch", "posthog", "s3", "webhook")

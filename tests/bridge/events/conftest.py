@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 
 import msgspec
 import pytest
+import xxhash
 
+from bridge import events, native
 from bridge.errors import EventError
 from bridge.validation import Decoder, Level
 
@@ -86,6 +89,18 @@ class Readings:
     exact: dict | None
 
 
+@pytest.fixture(scope="module", params=["python", "compiled"])
+def each_reader(request):
+    """Lets whatever makes a decoder read with the one, then with the other reader."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr(native, "FOUND", native.Found(None, "pure Python"))
+        elif native.FOUND.module is None:
+            pytest.skip(native.FOUND.text)
+        patch.setattr(events, "_lenient", Decoder(Level.LENIENT))
+        yield
+
+
 class Both:
     """Reads an event the fast and the exact way at one level."""
 
@@ -98,21 +113,36 @@ class Both:
         return Readings(None if doubtful else values(events[0]), values(judged[0]) if judged else None)
 
 
-@pytest.fixture(scope="session")
-def both():
+@pytest.fixture(scope="module")
+def both(each_reader):
     return {level: Both(level) for level in Level}
 
 
 def values(event):
     """All that an event offers, but for its bytes."""
     fields = {
-        name: getattr(event, name) for name in event.__struct_fields__ if name not in {"raw", "edata_text"}
+        name: getattr(event, name)
+        for name in event.__struct_fields__
+        if name not in {"raw", "edata_text", "digest"}
     }
-    return msgspec.to_builtins(fields) | {"edata": event.edata}
+    return msgspec.to_builtins(fields) | {"edata": event.edata, "identity": event.identity}
 
 
 @pytest.fixture(scope="session")
-def verdict():
+def identity_of():
+    """What the identity of an event is, from its document alone."""
+
+    def of(document):
+        actor, context = (document.get(key) or {} for key in ("actor", "context"))
+        texts = [document["mid"], document["eid"], actor.get("id") or "", context.get("did") or ""]
+        header = struct.pack("<d4I", document["ets"], *map(len, texts))
+        return xxhash.xxh3_128_digest(header + "".join(texts).encode())
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def verdict(each_reader):
     """(code, path) of the refusal of `raw` at a level, None where it is accepted."""
     decoders = {level: Decoder(level) for level in Level}
 

@@ -12,6 +12,8 @@ from bridge.events import decode
 from bridge.testing import encode, make_event, samples
 from bridge.validation import Decoder, Invalid, Level
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 GOOD = [encode(event) for event in samples().values()]
 BAD = encode(make_event("INTERACT", {"edata.id": 7}, mid="m-bad"))
 BROKEN = GOOD[0][:-1]

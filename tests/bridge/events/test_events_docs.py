@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "events.md"
-MODULES = ("framing", "jsontext", "validation", "verdicts")
+MODULES = ("framing", "jsontext", "reading", "validation", "verdicts")
 
 
 def test_the_examples_on_the_page_run_as_they_stand():

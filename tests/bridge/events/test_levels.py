@@ -9,6 +9,8 @@ from bridge.errors import EventError
 from bridge.testing import ABSENT, encode, make_event, samples, unknown_samples
 from bridge.validation import Decoder, Level
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 LEVELS = list(Level)
 STRICT, LENIENT, ENVELOPE = Level.STRICT, Level.LENIENT, Level.ENVELOPE
 

@@ -12,6 +12,8 @@ from bridge.schemas import EDATA, HEAD, NAMED, OBJECT, ArrayOf, Number, Record, 
 from bridge.testing import samples
 from bridge.validation import Decoder, Level
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 PREFIX = "resource:/schemas/telemetry/3.0/"
 IDLE = {"id", "format"}  # `format` stands on a number, where it never acts
 

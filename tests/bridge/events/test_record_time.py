@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from bridge.events import decode
 from bridge.testing import encode, make_event
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 WEEK = 7 * 24 * 3600 * 1000
 NOW = 1_700_000_000_000
 

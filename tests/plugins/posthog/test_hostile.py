@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,7 +179,9 @@ def test_whatever_decodes_is_taken_by_capture_or_is_poison_with_a_reason(name, l
 @pytest.mark.parametrize("mode", ["v0", "v1"])
 def test_a_lone_surrogate_is_made_readable(mode, make_sink, rules):
     event = decode(encode(make_event("INTERACT")))
-    event.raw = event.raw.replace(b"btn-next", rb"a\ud83d\u0000b\\ud83d\ud83d\ude00")
+    broken = rb"a\ud83d\u0000b\\ud83d\ud83d\ude00"
+    event.raw = event.raw.replace(b"btn-next", broken)
+    event.edata_text = msgspec.Raw(bytes(event.edata_text).replace(b"btn-next", broken))
     found = _accepted(rules, mode, make_sink(capture_mode=mode).map(event))
     assert found["properties"]["element_id"] == "a\ufffd\ufffdb\\ud83d😀"
 
@@ -234,3 +237,8 @@ def test_a_fast_and_a_slow_reading_give_the_same_properties(make_sink):
             slow = json.loads(sink.map(decode(encode(make_event(eid, {"edata.surprise": 1})))))["properties"]
             assert slow.pop("edata_surprise") == 1
             assert slow == fast
+
+
+def test_a_number_beyond_a_double_where_a_word_should_be_leaves_the_name_usual(posthog):
+    line = encode(make_event("START", {"edata.type": [7]})).replace(b'"type":[7]', b'"type":[1e999]')
+    assert posthog(Decoder(Level.ENVELOPE).event(line))["event"] == "activity started"

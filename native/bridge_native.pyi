@@ -1,0 +1,110 @@
+"""The hot loops of Sunbird Bridge, compiled.
+
+Optional: `bridge.native` says whether the bridge uses them. What a method is not sure of it leaves
+to Python, which decides; what it gives is what Python would have given.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+API: int
+"""Goes up when an argument or a meaning changes; the bridge uses a module of its own number only."""
+
+def heads(digests: list[bytes], times: list[int]) -> list[bytes]:
+    """The head of each event, from 16 bytes and a time in milliseconds since the epoch.
+
+    Raises:
+        ValueError: the lists differ in length, a digest is not of 16 bytes, or a time is beyond the calendar.
+    """
+
+@final
+class Reader:
+    """Reads one event per payload at one level; safe to share between threads."""
+
+    def __new__(
+        cls,
+        *,
+        event: type[Any],
+        raw: type[Any],
+        eids: Mapping[str, Any] | None,
+        other: Any,
+        official: bool,
+        longest: int,
+        parts: Sequence[Callable[[bytes], Any]],
+        refused: tuple[type[BaseException], ...],
+    ) -> Reader:
+        """Make a reader of the rules of a level.
+
+        `event` is called with keywords, `raw` with the bytes of `edata`. `eids` (a dict) has the rules
+        of `bridge.schemas` for `edata` by type; None if any type and any `edata` goes. `other` is the
+        rule of types that are not in it; None if there may be none. `official` wants `ver`, `actor`,
+        `context` and `edata`. A payload of more than `longest` bytes is doubtful.
+
+        The three `parts` recall actor, context and object by their text, and raise one of `refused`;
+        anything else they raise goes through to the caller of `read`.
+
+        Raises:
+            TypeError: a rule is none of `bridge.schemas`, or a record of it has more than 64 keys.
+        """
+
+    def read(self, payloads: list[bytes]) -> tuple[list[Any], list[int]]:
+        """The events, and the indices, rising, of payloads of which nothing is said; None stands for these.
+
+        `digest` of each event is set to its identity.
+        """
+
+@final
+class Form:
+    """What becomes of one shape of JSON object; a `Teller` reads and writes by it."""
+
+    def __new__(
+        cls,
+        *,
+        keys: Mapping[str, Any],
+        plain: Sequence[tuple[bytes, str, Any]],
+        made: Sequence[tuple[list[str], bytes, Callable[..., Any], Callable[..., Any] | None]],
+        words: Sequence[int],
+        load: Callable[[bytes], Any],
+        open: bool,  # noqa: A002 - a keyword
+        told: bool,
+    ) -> Form:
+        """Make a form of its keys and of what becomes of their values.
+
+        `keys` has the place of each key's rule (those of `made` count on behind those of `plain`), or
+        a dict for an object. `plain` are (prefix, kind, fits or None). `made` are (way, prefix, function,
+        what helps with it), the way one of
+
+        * `pure`: the function gives members of a value, or None; the helper is the same with a memory;
+        * `merged`: so does the function, where a list of objects cannot simply be made one;
+        * `spilling`: the function gives members, and those that have to stand at the end;
+        * `columns`, or `pairs` with the keys of label and value: the same, where a list of objects is
+          not simple; the helper gives the prefix of a key.
+
+        `words` are places, `load` decodes a text. An `open` form passes unknown keys by; one that is
+        not `told` gives words only.
+        """
+
+@final
+class Teller:
+    """Tells of events by the forms of their types; safe to share between threads."""
+
+    def __new__(cls, types: dict[str, tuple[bytes, bytes, Form | None]]) -> Teller:
+        """`types` has for each eid its name, its piece of the properties, and its form.
+
+        The form is None where nothing is told of the `edata`.
+        """
+
+    def tell(
+        self, events: list[Any]
+    ) -> tuple[
+        list[bytes | None],
+        list[bytes | None],
+        list[bytes | None],
+        list[tuple[str, list[int], list[list[str]]]],
+        list[int],
+    ]:
+        """Columns of names, pieces and members; by type the events that have words, and these; what is left.
+
+        The first three hold None for an event that is left, of which Python has to tell. Of events with
+        words there are their places and a column for each word, "" where there is none.
+        """

@@ -1,0 +1,30 @@
+//! The hot loops of Sunbird Bridge. Optional: Python has each of them, too, and decides where these doubt.
+
+mod buffer;
+mod form;
+mod head;
+mod heads;
+mod json;
+mod listed;
+mod reader;
+mod rules;
+mod teller;
+mod values;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod bridge_native {
+    #[pymodule_export]
+    use crate::form::Form;
+    #[pymodule_export]
+    use crate::heads::heads;
+    #[pymodule_export]
+    use crate::reader::Reader;
+    #[pymodule_export]
+    use crate::teller::Teller;
+
+    /// Raised when an argument or a meaning changes: the bridge uses a module of its own number only.
+    #[pymodule_export]
+    const API: u32 = 1;
+}
