@@ -62,7 +62,7 @@ def _events(changes):
     return [lenient.event(encode({**one, "mid": f"m-{number}"})) for number, one in enumerate(made)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=variants)
 def test_neighbours_play_no_part(changes):
     events = _events(changes)
