@@ -23,10 +23,14 @@ _NAME, _PROJECT, _REMEDY = "bridge_native", "sunbird-bridge-native", "run `make 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The compiled module, None where Python does its work; and one line that says which and why."""
+    """The compiled module, None where Python does its work; and one line that says which and why.
+
+    It is `flawed` if there is a module that cannot be used.
+    """
 
     module: Any
     text: str
+    flawed: bool = False
 
 
 def find(
@@ -40,13 +44,17 @@ def find(
     except ModuleNotFoundError as error:
         if error.name == _NAME:
             return Found(None, "pure Python")
-        return Found(None, f"pure Python ({_NAME} is not whole: {_REMEDY})")
+        return _flawed("is not whole")
     except ImportError:
-        return Found(None, f"pure Python ({_NAME} was built for another Python or system: {_REMEDY})")
+        return _flawed("was built for another Python or system")
     found = getattr(module, "API", None)
     if found != wanted:
-        return Found(None, f"pure Python ({_NAME} has API {found} where {wanted} is wanted: {_REMEDY})")
+        return _flawed(f"has API {found} where {wanted} is wanted")
     return Found(module, f"compiled ({_NAME} {_version()})")
+
+
+def _flawed(why: str) -> Found:
+    return Found(None, f"pure Python ({_NAME} {why}: {_REMEDY})", flawed=True)
 
 
 def _version() -> str:

@@ -21,6 +21,7 @@ from bridge.deadletters import REJECTS, Filter
 from bridge.engine.supervisor import Supervisor, open_journal
 from bridge.intake.files import require_writable
 from bridge.journals.cursors import all_cursors
+from bridge.native import FOUND
 from bridge.ops.server import OpsServer
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Run:
 
     def to_the_end(self) -> int:
         """Run until told to stop, or until idle; the exit code."""
+        if FOUND.flawed:
+            log.warning("events cost more than they need to: %s", FOUND.text)
         for pipeline in orphans(self._state, self._settings.sinks):
             log.warning(
                 "%s is not configured any more and its cursor keeps the journal from being trimmed; "

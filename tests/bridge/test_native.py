@@ -29,6 +29,7 @@ def test_a_module_of_the_expected_number_is_used():
     found = find({}, loaded(module))
     assert found.module is module
     assert found.text.startswith("compiled (bridge_native ")
+    assert not found.flawed
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def test_a_module_of_the_expected_number_is_used():
 def test_a_module_of_another_number_is_left_alone_and_the_remedy_is_named(module):
     found = find({}, loaded(module))
     assert found.module is None
+    assert found.flawed
     number = getattr(module, "API", None)
     assert (
         found.text == f"pure Python (bridge_native has API {number} where {API} is wanted: run `make native`)"
@@ -59,7 +61,7 @@ def test_a_module_of_another_number_is_left_alone_and_the_remedy_is_named(module
 )
 def test_a_module_that_cannot_be_loaded_is_done_without(error, text):
     found = find({}, failing(error))
-    assert (found.module, found.text) == (None, text)
+    assert (found.module, found.text, found.flawed) == (None, text, text != "pure Python")
 
 
 def test_the_environment_can_leave_it_out():

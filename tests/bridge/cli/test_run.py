@@ -257,6 +257,17 @@ def test_the_cursor_of_a_sink_that_is_gone_is_warned_of(site, make_raw):
     assert "`bridge cursors remove some`" in err
 
 
+def test_a_compiled_part_that_does_not_fit_is_done_without_and_warned_of(site, make_raw):
+    site.configure(TWO_SINKS)
+    (site.folder / "bridge_native.py").write_text("API = 0\n")
+    site.environ["PYTHONPATH"] = str(site.folder)
+    site.write("events.jsonl", [make_raw(1)])
+    _, err = site.run_process("run", "--import", "events.jsonl", "--until-idle")
+    assert "bridge_native has API 0" in err
+    assert "run `make native`" in err
+    assert site.delivered() == [make_raw(1)]
+
+
 def test_observers_of_plugins_are_told(site, make_raw):
     folder = site.folder / "plugins"
     folder.mkdir()
