@@ -24,7 +24,8 @@ run: $(VENV)/.run
 	@if [ -t 1 ]; then idle=; else idle=--until-idle; fi; \
 	exec $(PY) -m bridge --config examples/demo.toml run --import $(DEMO)/telemetry.jsonl $$idle
 
-test: $(VENV)/.test lint
+# A compiled part that has been built is kept up to date, so that no old one is tested.
+test: $(VENV)/.test $(wildcard $(VENV)/.native) lint
 	$(PY) -m pytest -q -n auto --dist worksteal -m "not real"
 
 test-real: $(VENV)/.test test-native

@@ -14,7 +14,7 @@ from isal import isal_zlib
 
 GZIP = 31
 OK = b'{"status":"Ok"}'
-UUIDS = re.compile(rb'(?<=\{"uuid":")[^"]{36}(?=","timestamp")')
+UUIDS = re.compile(rb'"uuid": ?"([0-9a-f-]{36})"')  # wherever a client puts it
 
 
 def inflate(body: bytes, encoding: str) -> bytes:
