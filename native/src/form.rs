@@ -120,33 +120,23 @@ impl Form {
     }
 
     fn object(&self, scanner: &mut Scanner, keys: &Keys, found: &mut [Option<Found>]) -> Sure<()> {
-        if scanner.peek() != b'{' {
-            return Err(Doubt);
-        }
-        scanner.open()?;
         let (mut seen, mut next) = (0_u64, 0);
-        let mut more = scanner.any(b'}');
-        while more {
-            let key = scanner.key()?;
-            if let Some(place) = place(keys, key, next) {
-                if seen & (1 << place) != 0 {
-                    return Err(Doubt);
-                }
-                seen |= 1 << place;
-                next = place + 1;
-                match &keys[place].1 {
-                    Node::Plain(index) => found[*index] = self.plain[*index].kind.find(scanner)?,
-                    Node::Made(index) => found[*index] = Some(token(scanner)?),
-                    Node::Nested(inner) => self.object(scanner, inner, found)?,
-                }
-            } else if self.open {
-                scanner.value()?;
-            } else {
+        scanner.object(|scanner, key| {
+            let Some(place) = place(keys, key, next) else {
+                return if self.open { scanner.value().map(|_| ()) } else { Err(Doubt) };
+            };
+            if seen & (1 << place) != 0 {
                 return Err(Doubt);
             }
-            more = scanner.another(b'}')?;
-        }
-        Ok(())
+            seen |= 1 << place;
+            next = place + 1;
+            match &keys[place].1 {
+                Node::Plain(index) => found[*index] = self.plain[*index].kind.find(scanner)?,
+                Node::Made(index) => found[*index] = Some(token(scanner)?),
+                Node::Nested(inner) => self.object(scanner, inner, found)?,
+            }
+            Ok(())
+        })
     }
 
     fn write_plain(&self, py: Python<'_>, text: &[u8], found: &[Option<Found>], out: &mut Vec<u8>) -> PyResult<bool> {

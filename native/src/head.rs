@@ -72,16 +72,7 @@ impl Level {
     pub fn read(&self, text: &[u8], known: [&[u8]; 3]) -> Sure<Head> {
         let mut scanner = Scanner::new(text);
         let mut found = Found::default();
-        if scanner.peek() != b'{' {
-            return Err(Doubt);
-        }
-        scanner.open()?;
-        let mut more = scanner.any(b'}');
-        while more {
-            let key = scanner.key()?;
-            self.take(key, &mut scanner, known, &mut found)?;
-            more = scanner.another(b'}')?;
-        }
+        scanner.object(|scanner, key| self.take(key, scanner, known, &mut found))?;
         scanner.finish()?;
         if found.unchecked {
             self.check_again(text, &found)?;
@@ -204,16 +195,8 @@ fn tags(scanner: &mut Scanner) -> Sure<Option<Vec<Span>>> {
         scanner.null()?;
         return Ok(None);
     }
-    if scanner.peek() != b'[' {
-        return Err(Doubt);
-    }
-    scanner.open()?;
     let mut found = Vec::new();
-    let mut more = scanner.any(b']');
-    while more {
-        found.push(plain_text(scanner)?);
-        more = scanner.another(b']')?;
-    }
+    scanner.array(|scanner| plain_text(scanner).map(|span| found.push(span)))?;
     Ok(Some(found))
 }
 

@@ -116,6 +116,37 @@ impl<'a> Scanner<'a> {
         false
     }
 
+    /// Take an array, each of its items by `item`.
+    #[inline]
+    pub fn array(&mut self, mut item: impl FnMut(&mut Self) -> Sure<()>) -> Sure<()> {
+        if self.peek() != b'[' {
+            return Err(Doubt);
+        }
+        self.open()?;
+        let mut more = self.any(b']');
+        while more {
+            item(self)?;
+            more = self.another(b']')?;
+        }
+        Ok(())
+    }
+
+    /// Take an object, the value behind each of its keys by `member`.
+    #[inline]
+    pub fn object(&mut self, mut member: impl FnMut(&mut Self, &'a [u8]) -> Sure<()>) -> Sure<()> {
+        if self.peek() != b'{' {
+            return Err(Doubt);
+        }
+        self.open()?;
+        let mut more = self.any(b'}');
+        while more {
+            let key = self.key()?;
+            member(self, key)?;
+            more = self.another(b'}')?;
+        }
+        Ok(())
+    }
+
     /// A key and its colon; one with escapes could be another's double.
     #[inline]
     pub fn key(&mut self) -> Sure<&'a [u8]> {

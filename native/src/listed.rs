@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::json::{Doubt, Scanner, Span, Sure};
+use crate::json::{Doubt, Scanner, Sure};
 
 /// Members that one list becomes here.
 const MOST_MEMBERS: usize = 24;
@@ -14,8 +14,8 @@ const MOST_MEMBERS: usize = 24;
 const MOST_KNOWN: usize = 1_024;
 const LONGEST_KEY: usize = 100;
 
-/// A prefix, and the value behind it.
-type Member = (Arc<[u8]>, Span);
+/// A label, and the value that it has.
+type Labelled<'a> = (&'a [u8], &'a [u8]);
 
 pub struct Listed {
     /// The keys that hold a label and its value, in every object; None if each key is a label.
@@ -43,15 +43,15 @@ impl Listed {
         let Ok(found) = found else {
             return Ok(false);
         };
-        let mut members: Vec<Member> = Vec::with_capacity(found.len());
+        let mut members: Vec<(Arc<[u8]>, &[u8])> = Vec::with_capacity(found.len().min(MOST_MEMBERS));
         for (label, value) in found {
-            match value.of(token) {
+            match value {
                 [b'n', ..] | b"\"\"" => continue,
                 [b'{', ..] => return Ok(false),
                 [b'[', inside @ .., b']'] if inside.trim_ascii().is_empty() => continue,
                 _ => (),
             }
-            let prefix = self.prefix(py, label.of(token))?;
+            let prefix = self.prefix(py, label)?;
             if members.len() == MOST_MEMBERS || members.iter().any(|(other, _)| *other == prefix) {
                 return Ok(false);
             }
@@ -59,7 +59,7 @@ impl Listed {
         }
         for (prefix, value) in members {
             out.extend_from_slice(&prefix);
-            out.extend_from_slice(value.of(token));
+            out.extend_from_slice(value);
         }
         Ok(true)
     }
@@ -82,72 +82,59 @@ impl Listed {
     }
 }
 
-/// Each item of an array, or the one object that stands for an array of one.
+/// Each item of an array, or the one object that stands for an array of one; how many there are.
 fn each<'a>(token: &'a [u8], mut item: impl FnMut(&mut Scanner<'a>) -> Sure<()>) -> Sure<usize> {
     let mut scanner = Scanner::new(token);
     let mut count = 0;
+    let mut next = |scanner: &mut Scanner<'a>| {
+        count += 1;
+        item(scanner)
+    };
     if scanner.peek() == b'[' {
-        scanner.open()?;
-        let mut more = scanner.any(b']');
-        while more {
-            item(&mut scanner)?;
-            count += 1;
-            more = scanner.another(b']')?;
-        }
+        scanner.array(next)?
     } else {
-        item(&mut scanner)?;
-        count = 1;
+        next(&mut scanner)?
     }
     scanner.finish()?;
     Ok(count)
 }
 
-/// Each member of an object that is next.
-fn members<'a>(scanner: &mut Scanner<'a>, mut member: impl FnMut(&'a [u8], Span, Span)) -> Sure<()> {
-    if scanner.peek() != b'{' {
-        return Err(Doubt);
-    }
-    scanner.open()?;
-    let mut more = scanner.any(b'}');
-    while more {
-        scanner.peek();
-        let start = scanner.at + 1;
-        let key = scanner.key()?;
-        let value = scanner.value()?;
-        member(key, Span { start, end: start + key.len() }, value);
-        more = scanner.another(b'}')?;
-    }
-    Ok(())
-}
-
-fn columns(token: &[u8]) -> Sure<Vec<(Span, Span)>> {
+fn columns(token: &[u8]) -> Sure<Vec<Labelled<'_>>> {
     let mut found = Vec::new();
-    each(token, |scanner| members(scanner, |_, key, value| found.push((key, value))))?;
+    each(token, |scanner| {
+        scanner.object(|scanner, key| {
+            let value = scanner.value()?;
+            found.push((key, scanner.of(value)));
+            Ok(())
+        })
+    })?;
     Ok(found)
 }
 
 /// Labels and values; every object has a label that is not blank, and there is one.
-fn pairs(token: &[u8], label: &[u8], value: &[u8]) -> Sure<Vec<(Span, Span)>> {
+fn pairs<'a>(token: &'a [u8], label: &[u8], value: &[u8]) -> Sure<Vec<Labelled<'a>>> {
     let mut found = Vec::new();
     let count = each(token, |scanner| {
         let (mut labels, mut values) = (Vec::new(), Vec::new());
-        members(scanner, |key, _, span| {
+        scanner.object(|scanner, key| {
+            let span = scanner.value()?;
             if key == label {
-                labels.push(span);
+                labels.push(scanner.of(span));
             } else if key == value {
-                values.push(span);
+                values.push(scanner.of(span));
             }
+            Ok(())
         })?;
         let (&[name], [] | [_]) = (labels.as_slice(), values.as_slice()) else {
             return Err(Doubt);
         };
-        let text = name.of(token);
-        if text.len() <= 2 || text[0] != b'"' || text.contains(&b'\\') {
+        let [b'"', name @ .., b'"'] = name else {
+            return Err(Doubt);
+        };
+        if name.is_empty() || name.contains(&b'\\') {
             return Err(Doubt);
         }
-        if let Some(&value) = values.first() {
-            found.push((Span { start: name.start + 1, end: name.end - 1 }, value));
-        }
+        found.extend(values.first().map(|value| (name, *value)));
         Ok(())
     })?;
     if count == 0 { Err(Doubt) } else { Ok(found) }
@@ -157,8 +144,8 @@ fn pairs(token: &[u8], label: &[u8], value: &[u8]) -> Sure<Vec<(Span, Span)>> {
 mod tests {
     use super::*;
 
-    fn told(token: &str, found: Sure<Vec<(Span, Span)>>) -> Option<String> {
-        let of = |span: Span| std::str::from_utf8(span.of(token.as_bytes())).expect("UTF-8").to_owned();
+    fn told(found: Sure<Vec<Labelled>>) -> Option<String> {
+        let of = |text: &[u8]| String::from_utf8(text.to_vec()).expect("UTF-8");
         found.ok().map(|found| found.into_iter().map(|(key, value)| of(key) + "=" + &of(value) + ";").collect())
     }
 
@@ -172,7 +159,7 @@ mod tests {
             (r#"[{"\u0061":1}]"#, None),
             (r#"[{"a":1}"#, None),
         ] {
-            assert_eq!(told(token, columns(token.as_bytes())).as_deref(), columns_told, "{token}");
+            assert_eq!(told(columns(token.as_bytes())).as_deref(), columns_told, "{token}");
         }
     }
 
@@ -188,7 +175,7 @@ mod tests {
             (r#"[{"k":"a","k":"b"}]"#, None),
             (r#"[{"k":"a\n"}]"#, None),
         ] {
-            assert_eq!(told(token, pairs(token.as_bytes(), b"k", b"v")).as_deref(), pairs_told, "{token}");
+            assert_eq!(told(pairs(token.as_bytes(), b"k", b"v")).as_deref(), pairs_told, "{token}");
         }
     }
 }

@@ -52,18 +52,7 @@ impl Rule {
                     _ => Ok(()),
                 }
             }
-            Rule::Array(item) => {
-                if scanner.peek() != b'[' {
-                    return Err(Doubt);
-                }
-                scanner.open()?;
-                let mut more = scanner.any(b']');
-                while more {
-                    item.check(scanner)?;
-                    more = scanner.another(b']')?;
-                }
-                Ok(())
-            }
+            Rule::Array(item) => scanner.array(|scanner| item.check(scanner)),
             Rule::Record(record) => record.check(scanner),
         }
     }
@@ -100,33 +89,16 @@ impl Record {
     }
 
     fn check(&self, scanner: &mut Scanner) -> Sure<()> {
-        if scanner.peek() != b'{' {
-            return Err(Doubt);
-        }
-        scanner.open()?;
-        let mut seen = 0_u64;
-        let mut next = 0;
-        let mut more = scanner.any(b'}');
-        while more {
-            let key = scanner.key()?;
-            match self.place(key, next) {
-                Some(place) => {
-                    seen |= 1 << place;
-                    next = place + 1;
-                    let optional = self.required & (1 << place) == 0;
-                    if optional && scanner.peek() == b'n' {
-                        scanner.null()?;
-                    } else {
-                        self.keys[place].1.check(scanner)?;
-                    }
-                }
-                None if self.closed => return Err(Doubt),
-                None => {
-                    scanner.value()?;
-                }
-            }
-            more = scanner.another(b'}')?;
-        }
+        let (mut seen, mut next) = (0_u64, 0);
+        scanner.object(|scanner, key| {
+            let Some(place) = self.place(key, next) else {
+                return if self.closed { Err(Doubt) } else { scanner.value().map(|_| ()) };
+            };
+            seen |= 1 << place;
+            next = place + 1;
+            let optional = self.required & (1 << place) == 0;
+            if optional && scanner.peek() == b'n' { scanner.null() } else { self.keys[place].1.check(scanner) }
+        })?;
         if seen & self.required == self.required { Ok(()) } else { Err(Doubt) }
     }
 

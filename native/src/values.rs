@@ -35,12 +35,7 @@ pub fn merge(token: &[u8], prefix: &[u8], out: &mut Vec<u8>) -> Sure<()> {
     out.extend_from_slice(prefix);
     let start = out.len();
     if scanner.peek() == b'[' {
-        scanner.open()?;
-        let mut more = scanner.any(b']');
-        while more {
-            merge_one(&mut scanner, &mut keys, out)?;
-            more = scanner.another(b']')?;
-        }
+        scanner.array(|scanner| merge_one(scanner, &mut keys, out))?;
     } else {
         merge_one(&mut scanner, &mut keys, out)?;
     }
@@ -56,13 +51,7 @@ pub fn merge(token: &[u8], prefix: &[u8], out: &mut Vec<u8>) -> Sure<()> {
 
 /// Write the members of an object, each behind a comma.
 fn merge_one<'a>(scanner: &mut Scanner<'a>, keys: &mut Vec<&'a [u8]>, out: &mut Vec<u8>) -> Sure<()> {
-    if scanner.peek() != b'{' {
-        return Err(Doubt);
-    }
-    scanner.open()?;
-    let mut more = scanner.any(b'}');
-    while more {
-        let key = scanner.key()?;
+    scanner.object(|scanner, key| {
         if keys.len() == MOST_MEMBERS || keys.contains(&key) {
             return Err(Doubt);
         }
@@ -72,9 +61,8 @@ fn merge_one<'a>(scanner: &mut Scanner<'a>, keys: &mut Vec<&'a [u8]>, out: &mut 
         out.extend_from_slice(key);
         out.extend_from_slice(b"\":");
         out.extend_from_slice(scanner.of(value));
-        more = scanner.another(b'}')?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Any value; of a text also how it is written.
