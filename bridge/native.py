@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compiled"]
 
-API = 1
+API = 2
 """The `API` of the modules that this bridge works with."""
 _NAME, _PROJECT, _REMEDY = "bridge_native", "sunbird-bridge-native", "run `make native`"
 

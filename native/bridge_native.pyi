@@ -10,11 +10,17 @@ from typing import Any, final
 API: int
 """Goes up when an argument or a meaning changes; the bridge uses a module of its own number only."""
 
-def heads(digests: list[bytes], times: list[int]) -> list[bytes]:
-    """The head of each event, from 16 bytes and a time in milliseconds since the epoch.
+def joined(
+    digests: list[bytes], times: list[int], columns: Sequence[list[bytes] | bytes]
+) -> tuple[list[bytes], list[int]]:
+    """PostHog events put together, and the indices of those with a backslash in them.
+
+    Each begins with its uuid, from 16 bytes, and its time, from milliseconds since the epoch. Behind
+    them stands a piece of each column, or the column itself where it is the same in all.
 
     Raises:
         ValueError: the lists differ in length, a digest is not of 16 bytes, or a time is beyond the calendar.
+        TypeError: a column or a piece is none.
     """
 
 @final
@@ -88,23 +94,50 @@ class Form:
 class Teller:
     """Tells of events by the forms of their types; safe to share between threads."""
 
-    def __new__(cls, types: dict[str, tuple[bytes, bytes, Form | None]]) -> Teller:
-        """`types` has for each eid its name, its piece of the properties, and its form.
+    def __new__(
+        cls,
+        types: dict[
+            str, tuple[bytes, bytes, Form | None, tuple[Callable[..., Any], Callable[..., Any]] | None]
+        ],
+        small: int,
+    ) -> Teller:
+        """`types` has for each eid its name, its piece of the properties, its form, and what names it.
 
-        The form is None where nothing is told of the `edata`.
+        The form is None where nothing is told of the `edata`. What names an event takes its setting's
+        `source` and the form's words ("" where there is none), and gives name and properties: a pure
+        function with a memory, for events of up to `small` bytes, and without.
         """
 
     def tell(
-        self, events: list[Any]
-    ) -> tuple[
-        list[bytes | None],
-        list[bytes | None],
-        list[bytes | None],
-        list[tuple[str, list[int], list[list[str]]]],
-        list[int],
-    ]:
-        """Columns of names, pieces and members; by type the events that have words, and these; what is left.
+        self, events: list[Any], settings: list[Any]
+    ) -> tuple[list[bytes | None], list[bytes | None], list[bytes | None], list[int]]:
+        """Columns of names, pieces and members, and the indices of events that are left.
 
-        The first three hold None for an event that is left, of which Python has to tell. Of events with
-        words there are their places and a column for each word, "" where there is none.
+        The columns hold None for those, of which Python has to tell.
         """
+
+@final
+class Around:
+    """Finds what neighbouring events share; safe to share between threads."""
+
+    def __new__(
+        cls,
+        *,
+        moment: Callable[[Any], tuple[int, bool]],
+        setting: Callable[[Any, int], tuple[Any, int, int]],
+        place: Callable[[Any], Any],
+        grouped: bool,
+        related: tuple[Callable[[Any], bytes], Callable[[Any], bytes], Callable[[Any], bytes]] | None,
+    ) -> Around:
+        """Pure functions that find for one event what the next ones mostly share.
+
+        `moment` gives the time (ms) of an unusual event and whether its clock was overruled; `setting`
+        an event's setting at its time, and from when to when (ms) it holds; `place` its place, which
+        object and channel decide unless it is `grouped` by more. `related` make pieces of a context's
+        `cdata`, its `rollup` and an event's `tags`; None if these are not told.
+        """
+
+    def along(
+        self, events: list[Any]
+    ) -> tuple[list[int], list[int], list[Any], list[Any], list[bytes] | None]:
+        """Times, the indices of overruled clocks, settings, places and relations of events."""

@@ -1,9 +1,5 @@
 //! The beginning of PostHog events: uuid and time. `bridge_posthog.heads` says what they mean.
 
-use pyo3::exceptions::PyValueError;
-use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList};
-
 const HEAD: &[u8; 84] = br#"{"uuid":"00000000-0000-8000-8000-000000000000","timestamp":"0000-00-00T00:00:00.000Z"#;
 const UUID: usize = 9;
 const TIME: usize = 60;
@@ -16,30 +12,26 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const LAST: i64 = 253_402_300_799_999;
 const DAY: i64 = 86_400_000;
 
-/// The head of each event, from 16 bytes and a time in milliseconds since the epoch.
-#[pyfunction]
-pub fn heads<'py>(
-    py: Python<'py>,
-    digests: &Bound<'py, PyList>,
-    times: &Bound<'py, PyList>,
-) -> PyResult<Bound<'py, PyList>> {
-    if digests.len() != times.len() {
-        return Err(PyValueError::new_err(format!("{} digests, {} times", digests.len(), times.len())));
+/// Writes one head behind the other; those of one day share the date.
+pub struct Heads {
+    today: (i64, [u8; 10]),
+}
+
+impl Heads {
+    pub fn new() -> Self {
+        Heads { today: (i64::MIN, [b'0'; 10]) }
     }
-    let made = PyList::empty(py);
-    let mut today = (i64::MIN, [b'0'; 10]);
-    for (digest, time) in digests.iter().zip(times.iter()) {
-        let digest: [u8; 16] = digest.cast::<PyBytes>()?.as_bytes().try_into()?;
-        let time: i64 = time.cast::<PyInt>()?.extract()?;
+
+    /// The head of an event, from 16 bytes and a time in milliseconds since the epoch; None beyond the calendar.
+    pub fn of(&mut self, digest: [u8; 16], time: i64) -> Option<[u8; HEAD.len()]> {
         if !(0..=LAST).contains(&time) {
-            return Err(PyValueError::new_err(format!("{time} is beyond the calendar")));
+            return None;
         }
-        if today.0 != time / DAY {
-            today = (time / DAY, date(time / DAY));
+        if self.today.0 != time / DAY {
+            self.today = (time / DAY, date(time / DAY));
         }
-        made.append(PyBytes::new(py, &head(digest, today.1, time % DAY)))?;
+        Some(head(digest, self.today.1, time % DAY))
     }
-    Ok(made)
 }
 
 fn head(digest: [u8; 16], date: [u8; 10], millisecond: i64) -> [u8; HEAD.len()] {

@@ -1,9 +1,11 @@
 //! The hot loops of Sunbird Bridge. Optional: Python has each of them, too, and decides where these doubt.
 
+mod around;
 mod buffer;
 mod form;
 mod head;
 mod heads;
+mod joined;
 mod json;
 mod listed;
 mod reader;
@@ -16,9 +18,11 @@ use pyo3::prelude::*;
 #[pymodule]
 mod bridge_native {
     #[pymodule_export]
+    use crate::around::Around;
+    #[pymodule_export]
     use crate::form::Form;
     #[pymodule_export]
-    use crate::heads::heads;
+    use crate::joined::joined;
     #[pymodule_export]
     use crate::reader::Reader;
     #[pymodule_export]
@@ -26,5 +30,5 @@ mod bridge_native {
 
     /// Raised when an argument or a meaning changes: the bridge uses a module of its own number only.
     #[pymodule_export]
-    const API: u32 = 1;
+    const API: u32 = 2;
 }

@@ -2,124 +2,130 @@
 
 use std::collections::HashMap;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::buffer::View;
 use crate::form::Form;
+use crate::values::Found;
 
-/// A type of event: what stands for it in two columns, and the form of its `edata`, None if nothing is told of it.
+/// A type of event: what stands for it in two columns, the form of its `edata`, None if nothing is told of it,
+/// and what names an event by its source and the form's words: a pure function, with a memory and without.
 struct Known {
     eid: Py<PyString>,
     name: Py<PyBytes>,
     piece: Py<PyBytes>,
     form: Option<Py<Form>>,
-}
-
-/// The events of one type that are named by words of their `edata`: where they stand, and the words.
-struct Named<'py> {
-    places: Vec<usize>,
-    columns: Vec<Bound<'py, PyList>>,
+    namer: Option<(Py<PyAny>, Py<PyAny>)>,
 }
 
 /// A type as Python gives it.
-type Given = (Py<PyBytes>, Py<PyBytes>, Option<Py<Form>>);
-/// Columns of names, types and members; by type the events that have words, and these; and what is left.
-type Told<'py> = (
-    Bound<'py, PyList>,
-    Bound<'py, PyList>,
-    Bound<'py, PyList>,
-    Vec<(Py<PyString>, Vec<usize>, Vec<Bound<'py, PyList>>)>,
-    Vec<usize>,
-);
+type Given = (Py<PyBytes>, Py<PyBytes>, Option<Py<Form>>, Option<(Py<PyAny>, Py<PyAny>)>);
+/// Columns of names, types and members, and what is left.
+type Told<'py> = (Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>, Vec<usize>);
 
 /// Tells of events by the forms of their types.
 #[pyclass(frozen, module = "bridge_native")]
 pub struct Teller {
     known: Vec<Known>,
     places: HashMap<String, usize>,
+    small: usize,
 }
 
 #[pymethods]
 impl Teller {
-    /// `types` has for each eid its name, its piece of the properties, and its form.
+    /// `types` has for each eid its name, its piece of the properties, its form, and what names it. Names of
+    /// events of up to `small` bytes are asked of the function with a memory.
     #[new]
-    fn new(types: &Bound<'_, PyDict>) -> PyResult<Self> {
+    fn new(types: &Bound<'_, PyDict>, small: usize) -> PyResult<Self> {
         let mut known = Vec::new();
         let mut places = HashMap::new();
         for (eid, given) in types {
             let eid = eid.cast_into::<PyString>()?;
-            let (name, piece, form): Given = given.extract()?;
+            let (name, piece, form, namer): Given = given.extract()?;
             places.insert(eid.to_str()?.to_owned(), known.len());
-            known.push(Known { eid: eid.unbind(), name, piece, form });
+            known.push(Known { eid: eid.unbind(), name, piece, form, namer });
         }
-        Ok(Teller { known, places })
+        Ok(Teller { known, places, small })
     }
 
-    /// The columns of some events; of those that are `left`, the last, nothing is said (None stands for them).
-    fn tell<'py>(&self, py: Python<'py>, events: &Bound<'py, PyList>) -> PyResult<Told<'py>> {
-        let events = events.to_tuple(); // whatever Python code does to the list
+    /// The columns of some events, each of which has a setting; of those that are `left`, the last, nothing is
+    /// said (None stands for them).
+    fn tell<'py>(
+        &self,
+        py: Python<'py>,
+        events: &Bound<'py, PyList>,
+        settings: &Bound<'py, PyList>,
+    ) -> PyResult<Told<'py>> {
+        let (events, settings) = (events.to_tuple(), settings.to_tuple()); // whatever Python code does to the lists
+        if events.len() != settings.len() {
+            return Err(PyValueError::new_err(format!("{} events, {} settings", events.len(), settings.len())));
+        }
         let (names, pieces, ends) = (PyList::empty(py), PyList::empty(py), PyList::empty(py));
-        let mut named: Vec<Option<Named<'py>>> = self.known.iter().map(|_| None).collect();
         let mut left = Vec::new();
-        let (mut found, mut out) = (Vec::new(), Vec::with_capacity(512));
-        for (index, event) in events.iter_borrowed().enumerate() {
-            let Some(place) = self.place(&event.getattr(intern!(py, "eid"))?)? else {
-                left.push(index);
-                for column in [&names, &pieces, &ends] {
-                    column.append(py.None())?;
-                }
-                continue;
-            };
-            let known = &self.known[place];
-            names.append(&known.name)?;
-            pieces.append(&known.piece)?;
-            let Some(form) = &known.form else {
-                ends.append(PyBytes::new(py, b""))?; // of which Python has but one
-                continue;
-            };
-            let form = form.get();
-            let text = event.getattr(intern!(py, "edata_text"))?;
-            let words = match View::of(&text) {
-                Some(view) => form.one(py, view.bytes(), &mut found, &mut out)?,
-                None => None,
-            };
-            let Some(words) = words else {
-                left.push(index);
-                ends.append(py.None())?;
-                continue;
-            };
-            ends.append(PyBytes::new(py, &out))?;
-            if !words.is_empty() {
-                let named = named[place].get_or_insert_with(|| Named::new(py, words.len()));
-                named.places.push(index);
-                for (column, word) in named.columns.iter().zip(words) {
-                    column.append(word)?;
+        let (mut found, mut end) = (Vec::new(), Vec::with_capacity(512));
+        for (index, (event, setting)) in events.iter_borrowed().zip(settings.iter_borrowed()).enumerate() {
+            if let Some(place) = self.place(&event.getattr(intern!(py, "eid"))?)? {
+                let known = &self.known[place];
+                end.clear();
+                if let Some(name) = self.one(known, &event, &setting, &mut found, &mut end)? {
+                    names.append(name)?;
+                    pieces.append(&known.piece)?;
+                    ends.append(PyBytes::new(py, &end))?;
+                    continue;
                 }
             }
+            left.push(index);
+            for column in [&names, &pieces, &ends] {
+                column.append(py.None())?;
+            }
         }
-        let named = self
-            .known
-            .iter()
-            .zip(named)
-            .filter_map(|(known, named)| named.map(|named| (known.eid.clone_ref(py), named.places, named.columns)));
-        Ok((names, pieces, ends, named.collect(), left))
+        Ok((names, pieces, ends, left))
     }
 }
 
 impl Teller {
+    /// The name of an event, with its members written to `end`; None if nothing is said of it.
+    fn one<'py>(
+        &self,
+        known: &Known,
+        event: &Bound<'py, PyAny>,
+        setting: &Bound<'py, PyAny>,
+        found: &mut Vec<Option<Found>>,
+        end: &mut Vec<u8>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let py = event.py();
+        let name = known.name.bind(py).clone();
+        let Some(form) = &known.form else {
+            return Ok(Some(name));
+        };
+        let Some(view) = View::of(&event.getattr(intern!(py, "edata_text"))?) else {
+            return Ok(None);
+        };
+        let Some(mut words) = form.get().one(py, view.bytes(), found, end)? else {
+            return Ok(None);
+        };
+        let Some((kept, tell)) = &known.namer else {
+            return Ok(Some(name));
+        };
+        let small = event.getattr(intern!(py, "raw"))?.len()? <= self.small;
+        let source = setting.getattr(intern!(py, "source"))?;
+        words.insert(0, source);
+        let named = (if small { kept } else { tell }).bind(py).call1(PyTuple::new(py, words)?)?;
+        let (name, properties): (Bound<'_, PyBytes>, Bound<'_, PyBytes>) = named.extract()?;
+        let members = end.len();
+        end.extend_from_slice(properties.as_bytes());
+        end.rotate_left(members);
+        Ok(Some(name))
+    }
+
     /// The place of a type; mostly it is the very text that was given for it.
     fn place(&self, eid: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
         if let Some(place) = self.known.iter().position(|known| known.eid.as_ptr() == eid.as_ptr()) {
             return Ok(Some(place));
         }
         Ok(self.places.get(eid.cast::<PyString>()?.to_str()?).copied())
-    }
-}
-
-impl<'py> Named<'py> {
-    fn new(py: Python<'py>, words: usize) -> Self {
-        Named { places: Vec::new(), columns: (0..words).map(|_| PyList::empty(py)).collect() }
     }
 }

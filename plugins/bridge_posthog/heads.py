@@ -1,4 +1,4 @@
-"""The beginning of PostHog events: uuid and time, written for a whole column of events at once. Pure.
+"""PostHog events put together, and their beginning: uuid and time, written for all at once. Pure.
 
 Every head has the same length, so a digit stands in the same place of each: what would be a loop
 over events is a loop over some forty places.
@@ -7,18 +7,19 @@ over events is a loop over some forty places.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import repeat
-from operator import floordiv, mod
+from itertools import compress, repeat
+from operator import contains, floordiv, mod
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from bridge_posthog.ids import HYPHENATED, VARIANTS
 from bridge_posthog.moments import MINUTE, minute_of
+from bridge_posthog.tokens import BACKSLASH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["UUID", "heads"]
+__all__ = ["UUID", "heads", "joined"]
 
 _OPENED: Final = b'{"uuid":"'
 UUID: Final = slice(len(_OPENED), len(_OPENED) + HYPHENATED)
@@ -56,3 +57,16 @@ def heads(digests: Sequence[bytes], times: Sequence[int]) -> list[bytes]:
     for digit, place in enumerate(_LATER):
         text[place::_WIDTH] = rests[digit :: len(_LATER)]
     return [head for (head,) in _each(text)]
+
+
+def joined(
+    digests: Sequence[bytes], times: Sequence[int], columns: Sequence[list[bytes] | bytes]
+) -> tuple[list[bytes], list[int]]:
+    """Events put together: a head, and behind it a piece of each column, which may be the same in all.
+
+    The indices are of those with a backslash in them.
+    """
+    count = len(times)
+    each = [repeat(column, count) if isinstance(column, bytes) else column for column in columns]
+    payloads = list(map(b"".join, zip(heads(digests, times), *each, strict=True)))
+    return payloads, list(compress(range(count), map(contains, payloads, repeat(BACKSLASH))))

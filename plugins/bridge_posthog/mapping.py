@@ -12,28 +12,27 @@ nothing but the speed.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import compress, count, repeat
-from operator import contains
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from bridge.events import identities
 from bridge.native import compiled
-from bridge_posthog.heads import heads
+from bridge_posthog.around import Surroundings
+from bridge_posthog.heads import joined
 from bridge_posthog.ids import DAY, derived_digest, uuid8
-from bridge_posthog.moments import client_time, iso, moments
+from bridge_posthog.moments import client_time, iso
 from bridge_posthog.people import pseudonymiser
-from bridge_posthog.settings import Settings
-from bridge_posthog.surroundings import CACHE_SIZE, Places, piece, relations
+from bridge_posthog.surroundings import CACHE_SIZE, piece
 from bridge_posthog.telling import Teller
-from bridge_posthog.tokens import BACKSLASH, dump, dump_lines, is_marred, readable, tame
+from bridge_posthog.tokens import dump, dump_lines, is_marred, readable, tame
 from bridge_posthog.wire import opening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.events import Event
+    from bridge_posthog.around import Around
     from bridge_posthog.config import PostHogConfig
-    from bridge_posthog.surroundings import Place
     from bridge_posthog.wire import Protocol
 
 __all__ = ["Mapper"]
@@ -54,10 +53,9 @@ class Mapper:
         self._protocol: Protocol = protocol
         self._raw = config.properties == "raw"
         hide = pseudonymiser(config.pseudonym_key.reveal().encode()) if config.pseudonym_key else str
-        self._settings = Settings(config, protocol, hide)
-        self._places = Places(config, hide)
+        self._surroundings = Surroundings(config, protocol, hide, native)
         self._teller = Teller(config, strict=protocol == "v0", native=native)
-        self._heads = heads if native is None else native.heads
+        self._joined = joined if native is None else native.joined
         self._group_event = lru_cache(maxsize=CACHE_SIZE)(self._identify_group)
 
     def encode(self, events: Sequence[Event]) -> list[bytes | None]:
@@ -73,30 +71,26 @@ class Mapper:
         return [next(payloads) if is_wanted else None for is_wanted in wanted]
 
     def _encode(self, events: Sequence[Event]) -> list[bytes]:
-        times, overruled = moments(events)
-        settings = self._settings.along(events, times)
-        places = self._places.along(events, settings)
-        told = self._teller.tell(events, settings)
-        for index in overruled:
+        around = self._surroundings.along(events)
+        told = self._teller.tell(events, around.settings)
+        for index in around.overruled:
             told.ends[index] = _overruled(events[index]) + told.ends[index]
-        columns = zip(
-            self._heads(self._digests(events), times),
+        columns = (
             told.names,
-            [setting.opening for setting in settings],
-            repeat(b"", len(events)) if self._raw else relations(events),
+            [setting.opening for setting in around.settings],
+            around.relations or b"",
             told.eids,
-            [place.piece for place in places],
-            repeat(RAW if self._raw else FLAT, len(events)),
+            [place.piece for place in around.places],
+            RAW if self._raw else FLAT,
             self._bodies(events),
             told.ends,
-            repeat(END, len(events)),
-            strict=True,
+            END,
         )
-        payloads = list(map(b"".join, columns))
-        for index in compress(count(), map(contains, payloads, repeat(BACKSLASH))):
+        payloads, escaped = self._joined(self._digests(events), around.times, columns)
+        for index in escaped:
             if is_marred(payloads[index]):
                 payloads[index] = readable(payloads[index])
-        return self._with_groups(events, times, places, payloads) if self._config.group_identify else payloads
+        return self._with_groups(events, around, payloads) if self._config.group_identify else payloads
 
     def _digests(self, events: Sequence[Event]) -> list[bytes]:
         if self._config.id == "mid":
@@ -112,15 +106,13 @@ class Mapper:
             return raws
         return [tame(readable(raw) if is_marred(raw) else raw) for raw in raws]
 
-    def _with_groups(
-        self, events: Sequence[Event], times: Sequence[int], places: Sequence[Place], payloads: list[bytes]
-    ) -> list[bytes]:
+    def _with_groups(self, events: Sequence[Event], around: Around, payloads: list[bytes]) -> list[bytes]:
         """The payloads, with a `$groupidentify` for each group of a START."""
         return [
             b"\n".join((payload, *(self._group_event(*group, at // DAY) for group in place.groups)))
             if event.eid == "START"
             else payload
-            for event, at, place, payload in zip(events, times, places, payloads, strict=True)
+            for event, at, place, payload in zip(events, around.times, around.places, payloads, strict=True)
         ]
 
     def _identify_group(self, kind: str, key: str, day: int) -> bytes:

@@ -65,14 +65,14 @@ Tell = Callable[..., Named]
 class Namer:
     """Finds the name of an event in some words of its `edata`, given by their paths.
 
-    `tell` makes the name of source and words, a pure function whose answers are kept; `read`
+    `tell` makes the name of source and words, a pure function whose answers `kept` remembers; `read`
     makes a word of a value.
     """
 
     def __init__(self, tell: Tell, *paths: str, read: Callable[[Any], str] = word) -> None:
-        self._tell, self._read = tell, read
+        self.tell, self._read = tell, read
         self.of_words = read is word
-        self._kept: Any = lru_cache(maxsize=CACHE_SIZE)(tell)
+        self.kept: Any = lru_cache(maxsize=CACHE_SIZE)(tell)
         self.paths = [tuple(path.split(".")) for path in paths]
         self._getters = [attrgetter(".".join(map(attribute, path))) for path in self.paths]
 
@@ -85,13 +85,7 @@ class Namer:
         for index, found in enumerate(words):
             if not set(map(type, found)) <= TEXTS:
                 words[index] = list(map(self._read, found))
-        return self.name_words(words, sources, keep=keep)
-
-    def name_words(
-        self, words: Iterable[Sequence[str]], sources: Iterable[Source], *, keep: bool
-    ) -> list[Named]:
-        """Name events by columns of words, one column for each path."""
-        return list(map(self._kept if keep else self._tell, sources, *words))
+        return list(map(self.kept if keep else self.tell, sources, *words))
 
 
 def _at(edata: Any, path: Sequence[str]) -> Any:

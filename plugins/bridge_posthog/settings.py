@@ -78,12 +78,12 @@ class Settings:
             ):
                 did, sid, channel, env = context.did, context.sid, context.channel, context.env
                 actor, producer, ver = doer, context.pdata, event.ver
-                setting, since, until = self._of(event, at)
+                setting, since, until = self.of(event, at)
             known = context
             column.append(setting)
         return column
 
-    def _of(self, event: Event, at: int) -> tuple[Setting, int, int]:
+    def of(self, event: Event, at: int) -> tuple[Setting, int, int]:
         """An event's setting, and from when to when (ms) others of its run have the same."""
         context = event.context
         sid = context.sid or ""

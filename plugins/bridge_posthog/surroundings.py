@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from bridge.events import CData, Context, Event, Producer
     from bridge_posthog.config import PostHogConfig
 
-__all__ = ["Piece", "Place", "Places", "Producers", "piece", "relations"]
+__all__ = [
+    "Piece",
+    "Place",
+    "Places",
+    "Producers",
+    "correlated",
+    "piece",
+    "placed",
+    "relations",
+    "tagged",
+]
 
 CACHE_SIZE = 8_192
 SMALL = 4_096  # bytes of an event whose pieces may be cached: giants must not fill the memory
@@ -98,27 +108,37 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 class Places:
-    """The part of an event that its object and its groups decide."""
+    """The part of an event that its object and its groups decide.
+
+    Where they are `grouped`, more than setting and object decides.
+    """
 
     def __init__(self, config: PostHogConfig, hide: Callable[[str], str]) -> None:
         self._groups = config.groups
         self._hide = hide if config.pseudonym_key else None
         self._more = more_groups(config)
+        self.grouped = self._more is not None
         self._cached: Any = lru_cache(maxsize=CACHE_SIZE)(self._describe)
 
     def along(self, events: Sequence[Event], settings: Sequence[object]) -> list[Place]:
         """The place of each event; neighbours with one setting and one object have one."""
-        more = self._more
+        grouped = self.grouped
         column: list[Place] = []
         known = thing = place = None
         for event, setting in zip(events, settings, strict=True):
             found = event.object
-            if place is None or setting is not known or not (found is thing or found == thing) or more:
-                known, thing, context = setting, found, event.context
-                describe = self._cached if len(event.raw) <= SMALL else self._describe
-                place = describe(context.channel, dump(thing), more(context) if more else ())
+            if place is None or setting is not known or not (found is thing or found == thing) or grouped:
+                known, thing = setting, found
+                place = self.of(event)
             column.append(place)
         return column
+
+    def of(self, event: Event) -> Place:
+        """The place of one event."""
+        context, more = event.context, self._more
+        describe = self._cached if len(event.raw) <= SMALL else self._describe
+        place: Place = describe(context.channel, dump(event.object), more(context) if more else ())
+        return place
 
     def _describe(self, channel: str, thing: bytes, more: tuple[tuple[str, str], ...]) -> Place:
         """The properties of the object (in JSON), and the groups, for which `more` has other sources."""
@@ -163,37 +183,45 @@ def relations(events: Sequence[Event]) -> list[Piece]:
     """
     column: list[Piece] = []
     known = cdata = rollup = tags = None
-    correlated = placed = tagged = related = b""
+    correlation = place = tag = related = b""
     for event in events:
         context = event.context
         if not (context is known and event.tags == tags):
             known = context
             if context.cdata != cdata:
                 cdata = context.cdata
-                correlated = _correlate(cdata or ())
+                correlation = correlated(cdata)
             if context.rollup != rollup:
                 rollup = context.rollup
-                placed = _place(rollup or {})
+                place = placed(rollup)
             if event.tags != tags:
                 tags = event.tags
-                tagged = b',"tags":' + dump(tags) if tags else b""
-            related = b"".join((correlated, placed, tagged))
+                tag = tagged(tags)
+            related = b"".join((correlation, place, tag))
         column.append(related)
     return column
 
 
-def _correlate(cdata: Iterable[CData]) -> Piece:
+def correlated(cdata: Iterable[CData] | None) -> Piece:
     """What the event belongs to, by type; numbered where a type repeats."""
     pieces: list[bytes] = []
-    for item in cdata:
+    for item in cdata or ():
         if item.type and item.id:
             opened = _correlation(item.type) if len(item.type) <= LONGEST_NAME else _opened(item.type)
             pieces += (_numbered(item.type, pieces) if opened in pieces else opened, dump(item.id))
     return b"".join(pieces)
 
 
-def _place(levels: Mapping[str, str]) -> Piece:
+def placed(levels: Mapping[str, str] | None) -> Piece:
+    """Where the tenant stands in its hierarchy."""
+    if not levels:
+        return b""
     return b"".join(opened + dump(value) for level, opened in _ROLLUP if (value := levels.get(level)))
+
+
+def tagged(tags: Sequence[str] | None) -> Piece:
+    """The tags, as one list."""
+    return b',"tags":' + dump(tags) if tags else b""
 
 
 def _opened(kind: str, number: str = "") -> bytes:

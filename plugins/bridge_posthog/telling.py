@@ -90,14 +90,7 @@ class Teller:
         self, compiled: Any, events: Sequence[Event], settings: Sequence[Setting]
     ) -> tuple[Told, list[int]]:
         """What the compiled part tells, and the places of what it leaves."""
-        names, eids, ends, named, left = compiled.tell([*events])
-        for eid, places, words in named:
-            namer: Any = self._plans[eid].namer
-            keep = max([len(events[place].raw) for place in places]) <= SMALL
-            sources = [settings[place].source for place in places]
-            for place, found in zip(places, namer.name_words(words, sources, keep=keep), strict=True):
-                names[place] = found.name
-                ends[place] = found.properties + ends[place]
+        names, eids, ends, left = compiled.tell([*events], [*settings])
         return Told(names, eids, ends), left
 
     def _tell_slowly(
@@ -132,8 +125,9 @@ class Teller:
             words = plan.namer.paths if plan.namer is not None else ()
             form = None if silent else compiled_form(native, plan.form, words, self._draft, told=self._flat)
             if silent or form is not None:
-                types[eid] = (plan.name, plan.eid, form)
-        return native.Teller(types)
+                namer = None if plan.namer is None else (plan.namer.kept, plan.namer.tell)
+                types[eid] = (plan.name, plan.eid, form, namer)
+        return native.Teller(types, SMALL)
 
     def _make_unknown(self, eid: str) -> Plan:
         return Plan(opened_by(unknown_name(eid)), None, self._free_form, piece({"eid": eid}))

@@ -13,7 +13,7 @@ from bridge.events import Decoder, Level
 from bridge.native import compiled
 from bridge.testing import encode, make_event, nasty, samples, unknown_samples
 from bridge_posthog.config import PostHogConfig
-from bridge_posthog.heads import heads
+from bridge_posthog.heads import joined
 from bridge_posthog.mapping import Mapper
 from bridge_posthog.vocabulary import RULES
 
@@ -163,24 +163,36 @@ def test_edata_that_a_stage_has_looked_into_is_left_to_the_slower_way():
     assert Mapper(config, "v1", NATIVE).encode([event, decoder.event(line)]) == expected * 2
 
 
+PIECES = st.sampled_from([b"", b"a", b'\\"', "देश".encode(), b"x" * 2_000])
+
+
 @given(
-    st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 253_402_300_799_999)), max_size=8)
+    events=st.lists(
+        st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 253_402_300_799_999), PIECES, PIECES),
+        max_size=8,
+    ),
+    all_have=PIECES,
 )
-def test_heads_are_written_alike(events):
-    digests, times = [digest for digest, _ in events], [time for _, time in events]
-    assert NATIVE.heads(digests, times) == heads(digests, times)
+def test_payloads_are_put_together_alike(events, all_have):
+    digests, times, first, second = ([event[column] for event in events] for column in range(4))
+    columns = (first, all_have, second)
+    assert NATIVE.joined(digests, times, columns) == joined(digests, times, columns)
 
 
 @pytest.mark.parametrize(
-    ("digests", "times"),
+    ("digests", "times", "columns"),
     [
-        ([b"x" * 16], []),
-        ([b"x" * 15], [0]),
-        ([b"x" * 16], [-1]),
-        ([b"x" * 16], [253_402_300_800_000]),
-        ([7], [0]),
+        ([b"x" * 16], [], ()),
+        ([b"x" * 15], [0], ()),
+        ([b"x" * 16], [-1], ()),
+        ([b"x" * 16], [253_402_300_800_000], ()),
+        ([7], [0], ()),
+        ([b"x" * 16], [0], ([],)),
+        ([b"x" * 16], [0], ([b""], [b"", b""])),
+        ([b"x" * 16], [0], (["text"],)),
+        ([b"x" * 16], [0], (None,)),
     ],
 )
-def test_heads_of_nothing_that_has_one_are_an_error(digests, times):
+def test_what_cannot_be_put_together_is_an_error(digests, times, columns):
     with pytest.raises((ValueError, TypeError)):
-        NATIVE.heads(digests, times)
+        NATIVE.joined(digests, times, columns)
