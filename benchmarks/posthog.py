@@ -156,8 +156,8 @@ def zstd(data):
 
 
 def accepted(parcel):
-    results = {uuid: {"result": "ok"} for own in parcel.uuids for uuid in own}
-    return Answer(200, {}, json.dumps({"results": results}).encode())
+    results = {uuid.decode(): {"result": "ok"} for uuid in parcel.uuids}
+    return Answer(200, {}, json.dumps({"results": results}, separators=(",", ":")).encode())
 
 
 def waiting(lines, host):

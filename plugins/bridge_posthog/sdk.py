@@ -14,8 +14,7 @@ import msgspec
 
 from bridge.errors import PluginError, SetupError, TransientError
 from bridge.http import Answer
-from bridge.sinks import DELIVERED, DUPLICATE
-from bridge_posthog.answers import Verdict, outcomes, refuse
+from bridge_posthog.answers import Verdict, delivered, outcomes, refuse
 
 if TYPE_CHECKING:
     from posthog.capture_v1 import CaptureV1Error
@@ -78,7 +77,7 @@ class SdkTransport:
             raise SetupError("TLS: the server's certificate is not trusted") from None
         except (RequestException, OSError) as error:
             raise TransientError(type(error).__name__) from None
-        return [DELIVERED if own else DUPLICATE for own in parcel.uuids]
+        return delivered(parcel)
 
     def close(self) -> None:
         """Close the package's connections, which all of its users in this process share."""
@@ -94,9 +93,7 @@ class SdkTransport:
         body = msgspec.json.encode({"detail": str(error.message)})
         refuse(self._protocol, Answer(status, headers, body), time.time())
         if self._protocol == "v0":
-            return [
-                DELIVERED if own else DUPLICATE for own in parcel.uuids
-            ]  # 204 is an error for the package
+            return delivered(parcel)  # 204 is an error for the package
         return outcomes(parcel, _verdicts(parcel, error), error.retry_after)
 
 
@@ -105,7 +102,7 @@ def _verdicts(parcel: Parcel, error: Any) -> dict[str, Verdict]:
     failed: CaptureV1Error = error
     if not failed.drops and not failed.retry_exhausted:
         raise TransientError("HTTP 200, but no verdicts of capture V1; is host the ingestion host?")
-    found = {uuid: Verdict("ok") for own in parcel.uuids for uuid in own}
+    found = {uuid.decode(): Verdict("ok") for uuid in parcel.uuids}
     found |= {uuid: Verdict("drop", details) for uuid, details in failed.drops}
     found |= {uuid: Verdict("retry") for uuid in failed.retry_exhausted}
     return found

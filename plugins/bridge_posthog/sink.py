@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from importlib.metadata import PackageNotFoundError, version
-from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -55,7 +54,7 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         self._client: HttpClient | None = None
         self._sdk: SdkTransport | None = None
         self._host = config.host
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[bytes, None] = OrderedDict()
         self._known_lock = Lock()
         self._agent = f"sunbird-bridge/{_version()}"
         self._speak("v0" if config.capture_mode == "v0" else "v1")
@@ -109,7 +108,7 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         else:
             answer = self._post(self._protocol, parcel, batch.attempt)
             outcomes = judge(self._protocol, answer, parcel, self._clock())
-        if self.config.group_identify:
+        if self.config.group_identify and parcel.counts is not None:
             self._remember(parcel, outcomes)
         return outcomes
 
@@ -154,13 +153,18 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         key, now = self.config.api_key.reveal(), self._clock()
         encoding = _encoding(self.config, protocol)
         pieces = body(protocol, parcel.events, key, now, self.config.historical_migration)
-        uuids = list(chain.from_iterable(parcel.uuids))
         return self._client.request(
             "POST",
             f"{self._host}{PATHS[protocol]}",
             content=packed(pieces, encoding),
             headers=headers(
-                protocol, key=key, agent=self._agent, encoding=encoding, uuids=uuids, attempt=attempt, now=now
+                protocol,
+                key=key,
+                agent=self._agent,
+                encoding=encoding,
+                uuids=parcel.uuids,
+                attempt=attempt,
+                now=now,
             ),
         )
 
@@ -168,8 +172,8 @@ class PostHogSink(Sink[PostHogConfig, bytes]):
         """Additional events that have arrived need not be sent again; their uuids are kept for a while."""
         arrived = [
             uuid
-            for own, outcome in zip(parcel.uuids, outcomes, strict=True)
-            if len(own) > 1 and isinstance(outcome, Delivered)
+            for own, outcome in zip(parcel.by_payload(parcel.uuids), outcomes, strict=True)
+            if isinstance(outcome, Delivered)
             for uuid in own[1:]
         ]
         if arrived:

@@ -103,7 +103,7 @@ def test_the_constants_of_the_protocols_are_those_of_the_package():
     assert PATHS == {"v0": EVENTS_ENDPOINT, "v1": capture_v1._CAPTURE_V1_PATH}
     assert PostHogSink.limits.max_payload_bytes == MAX_MSG_SIZE
     assert PostHogSink.limits.max_bytes == BATCH_SIZE_LIMIT
-    ours = headers("v1", key="k", agent="a/1", encoding="none", uuids=["u"], attempt=1, now=0.0)
+    ours = headers("v1", key="k", agent="a/1", encoding="none", uuids=[b"u"], attempt=1, now=0.0)
     assert {
         capture_v1._HEADER_SDK_INFO,
         capture_v1._HEADER_ATTEMPT,

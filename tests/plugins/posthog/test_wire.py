@@ -32,14 +32,15 @@ def _answer(status=200, document=None, **named):
 
 def test_a_parcel_of_different_events_is_the_payloads_themselves():
     payloads = [_payload(ONE), _payload(TWO)]
-    assert pack(payloads) == Parcel(payloads, [(ONE,), (TWO,)])
+    assert pack(payloads) == pack(payloads, None) == Parcel(payloads, [ONE.encode(), TWO.encode()])
 
 
 def test_payloads_known_to_be_one_event_each_are_not_searched_for_more():
     payloads = [_payload(ONE, "a"), _payload(TWO), _payload(ONE, "a")]
     parcel = pack(payloads, None)
     assert list(parcel.events) == payloads[:2]
-    assert parcel.uuids == [(ONE,), (TWO,), ()]
+    assert parcel.uuids == [ONE.encode(), TWO.encode()]
+    assert parcel.counts == [1, 1, 0]
 
 
 def test_a_request_without_events_asks_only_for_an_opinion():
@@ -50,15 +51,30 @@ def test_a_request_without_events_asks_only_for_an_opinion():
 def test_an_event_that_is_in_the_parcel_already_is_not_sent_again():
     parcel = pack([_payload(ONE, "a"), _payload(TWO), _payload(ONE, "a")])
     assert list(parcel.events) == [_payload(ONE, "a"), _payload(TWO)]
-    assert parcel.uuids == [(ONE,), (TWO,), ()]
+    assert parcel.uuids == [ONE.encode(), TWO.encode()]
+    assert parcel.counts == [1, 1, 0]
 
 
 def test_additional_events_are_sent_once_and_not_if_they_are_known():
     group = b"\n" + _payload(THREE)
     parcel = pack([_payload(ONE) + group, _payload(TWO) + group])
     assert list(parcel.events) == [_payload(ONE), _payload(THREE), _payload(TWO)]
-    assert parcel.uuids == [(ONE, THREE), (TWO,)]
-    assert list(pack([_payload(ONE) + group], {THREE}).events) == [_payload(ONE)]
+    assert parcel.uuids == [ONE.encode(), THREE.encode(), TWO.encode()]
+    assert parcel.counts == [2, 1]
+    assert list(pack([_payload(ONE) + group], {THREE.encode()}).events) == [_payload(ONE)]
+
+
+def test_an_additional_event_may_come_before_a_payload_that_is_the_same():
+    parcel = pack([_payload(ONE) + b"\n" + _payload(TWO, "first"), _payload(TWO, "second"), _payload(THREE)])
+    assert list(parcel.events) == [_payload(ONE), _payload(TWO, "first"), _payload(THREE)]
+    assert parcel.counts == [2, 0, 1]
+
+
+def test_what_there_is_of_events_is_put_together_by_payload():
+    parcel = pack([_payload(ONE) + b"\n" + _payload(TWO), _payload(ONE), _payload(THREE)])
+    assert list(parcel.by_payload("abc")) == [["a", "b"], [], ["c"]]
+    assert list(pack([_payload(ONE), _payload(TWO)]).by_payload("ab")) == [["a"], ["b"]]
+    assert list(pack([]).by_payload("")) == []
 
 
 def test_the_body_of_v1_names_no_key():
@@ -81,7 +97,14 @@ def test_the_body_of_v0_names_the_key_and_the_time_of_sending():
 
 
 def _headers(protocol="v1", **changes):
-    options = {"key": "phc_x", "agent": "a/1", "encoding": "zstd", "uuids": [ONE], "attempt": 2, "now": NOW}
+    options = {
+        "key": "phc_x",
+        "agent": "a/1",
+        "encoding": "zstd",
+        "uuids": [ONE.encode()],
+        "attempt": 2,
+        "now": NOW,
+    }
     return headers(protocol, **{**options, **changes})
 
 
@@ -96,7 +119,7 @@ def test_v1_has_its_required_headers():
 
 
 def test_a_requests_id_stays_the_same_for_the_same_events():
-    first, again, other = _headers(), _headers(attempt=3, now=NOW + 9), _headers(uuids=[TWO])
+    first, again, other = _headers(), _headers(attempt=3, now=NOW + 9), _headers(uuids=[TWO.encode()])
     assert first["PostHog-Request-Id"] == again["PostHog-Request-Id"] != other["PostHog-Request-Id"]
 
 
@@ -111,7 +134,11 @@ def test_bodies_are_compressed_as_named():
     assert packed([data], "none") == data
 
 
-PARCEL = Parcel([b"", b"", b""], [(ONE,), (TWO,), (THREE,), ()])
+def _parcel(*uuids, counts=None):
+    return Parcel([_payload(uuid) for uuid in uuids], [uuid.encode() for uuid in uuids], counts)
+
+
+PARCEL = _parcel(ONE, TWO, THREE, counts=[1, 1, 1, 0])
 
 
 def test_v1_answers_event_by_event():
@@ -129,27 +156,27 @@ def test_v1_answers_event_by_event():
 
 def test_a_warning_never_means_to_send_again():
     results = {ONE: {"result": "warning", "details": "person_processing_disabled"}}
-    assert judge("v1", _answer(document={"results": results}), Parcel([b""], [(ONE,)]), NOW) == [DELIVERED]
+    assert judge("v1", _answer(document={"results": results}), _parcel(ONE), NOW) == [DELIVERED]
 
 
 @pytest.mark.parametrize("results", [{}, {ONE: {}}, {ONE: {"result": "limbo"}}])
 def test_an_event_without_a_verdict_is_not_acknowledged(results):
-    (found,) = judge("v1", _answer(document={"results": results}), Parcel([b""], [(ONE,)]), NOW)
+    (found,) = judge("v1", _answer(document={"results": results}), _parcel(ONE), NOW)
     assert isinstance(found, Retry)
 
 
 @pytest.mark.parametrize(("second", "kind"), [("drop", Reject), ("retry", Retry)])
 def test_of_a_payload_with_more_events_the_worst_counts(second, kind):
     results = {ONE: {"result": "ok"}, TWO: {"result": second}}
-    (found,) = judge("v1", _answer(document={"results": results}), Parcel([b"", b""], [(ONE, TWO)]), NOW)
+    (found,) = judge("v1", _answer(document={"results": results}), _parcel(ONE, TWO, counts=[2]), NOW)
     assert isinstance(found, kind)
 
 
 def test_v0_answers_the_batch_as_a_whole():
     for document in ({"status": "Ok"}, {"status": 1}):
-        found = judge("v0", _answer(document=document), Parcel([b""], [(ONE,), ()]), NOW)
+        found = judge("v0", _answer(document=document), _parcel(ONE, counts=[1, 0]), NOW)
         assert found == [DELIVERED, DUPLICATE]
-    assert judge("v0", _answer(204, b""), Parcel([b""], [(ONE,)]), NOW) == [DELIVERED]
+    assert judge("v0", _answer(204, b""), _parcel(ONE), NOW) == [DELIVERED]
 
 
 @pytest.mark.parametrize("protocol", ["v0", "v1"])
