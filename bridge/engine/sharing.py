@@ -33,6 +33,7 @@ PATIENCE = 2.0  # for a neighbour that keeps moving, while the processor is busy
 WELCOME = 5.0  # for one that has not begun: to join its group takes seconds
 SLICE = 0.1  # of waiting, after which it is looked at whose fault it is
 RECENT = 0.9  # of what was known before still counts after the next page
+ROOMY = 0.75  # of the memory in use: those who wait for room are woken for several pages, not for each
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +130,8 @@ class SharedDecoder:
             seat.away.add(stream)
         if seat in self._marks:
             seat.work(began - self._marks[seat], self._decoding)
-        self._change.notify_all()
+        if key not in self._pages:
+            self._change.notify_all()
 
     def _made(self, page: Page) -> Decoded:
         since, began = self._idling.now(), self._effort()
@@ -155,7 +157,8 @@ class SharedDecoder:
             if not self._awaited(remembered.page, remembered.takers):
                 del self._pages[key]
                 self._size -= page.size
-            self._change.notify_all()
+                if self._size <= ROOMY * self._max_bytes:
+                    self._change.notify_all()
         return remembered.decoded
 
     def _wait_for(self, page: Page, seat: Seat | None) -> bool:

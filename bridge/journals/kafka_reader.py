@@ -35,6 +35,7 @@ PAUSE_AFTER = 1.0  # pausing throws away what was fetched ahead, so a moment's f
 LAG_EVERY = 1.0
 CLOSE_SECONDS = 5.0
 POLL = 0.05
+SERVE_EVERY = 0.05  # a look at what comes in takes longer than handing on a page that is there
 
 
 class KafkaReader(Member):
@@ -153,9 +154,16 @@ class KafkaReader(Member):
             self._fetch(timeout)
             self._join()
             return self._own()
+        if self._served() and (page := self._fed(self._feed, 0.0)) is not None:
+            return page
         self._fetch(0.0)  # serves the group as well
         self._join()
         return self._own() or self._fed(self._feed, timeout)
+
+    def _served(self) -> bool:
+        """Whether our own consumer has nothing for us, and was heard by its group a moment ago."""
+        all_fed = len(self._places.fed()) == len(self._places)
+        return all_fed and self._pager.empty and self._silence() < SERVE_EVERY
 
     def _own(self) -> Page | None:
         """A page that we fetched ourselves, which nobody else is to come to."""
