@@ -39,15 +39,20 @@ class _Growing:
         self.received: list[int] = []
         self.size = 0
 
-    def add(self, offsets: Sequence[int], values: Sequence[bytes | None], stamps: Sequence[int]) -> None:
-        """Take records in; one without a value (a tombstone) only moves the end."""
+    def add(
+        self, offsets: Sequence[int], values: Sequence[bytes | None], stamps: Sequence[int], size: int
+    ) -> None:
+        """Take records of `size` bytes in; one without a value (a tombstone) only moves the end."""
         self.end = offsets[-1] + 1
-        held = values if all(values) else [value is not None for value in values]
-        payloads = [value for value in values if value is not None]
-        self.payloads += payloads
-        self.afters += [offset + 1 for offset in compress(offsets, held)]
-        self.received += compress(stamps, held)
-        self.size += sum(map(len, payloads))
+        self.size += size
+        if not all(values):  # the usual records need no look at each
+            held = [value is not None for value in values]
+            offsets, stamps = list(compress(offsets, held)), list(compress(stamps, held))
+            values = [value for value in values if value is not None]
+        self.payloads += values  # type: ignore[arg-type]  # none of them is None any more
+        self.received += stamps
+        gapless = offsets and offsets[-1] - offsets[0] == len(offsets) - 1
+        self.afters += range(offsets[0] + 1, offsets[-1] + 2) if gapless else [at + 1 for at in offsets]
 
     def page(self, stream: str) -> Page:
         """The records as a page; their times only where every one of them has one."""
@@ -76,17 +81,18 @@ class Pager:
     def add(self, stream: str, position: int, run: Run) -> None:
         """Take a run of records in; `position` is where the stream was read to before it."""
         offsets, values, stamps = run
+        sizes = list(map(len, values)) if all(values) else [len(value or b"") for value in values]  # type: ignore[arg-type]
         begin = 0
         while begin < len(offsets):
             growing = self._growing.get(stream)
             if growing is None:
                 growing = self._growing[stream] = _Growing(position, _boundary(max(position, offsets[begin])))
             limit = bisect_left(offsets, growing.boundary, begin)
-            end = begin + _fitting(values[begin:limit], PAGE_BYTES - growing.size)
+            end = begin + _fitting(sizes[begin:limit], PAGE_BYTES - growing.size)
             if end > begin:
-                self._loose -= growing.size
-                growing.add(offsets[begin:end], values[begin:end], stamps[begin:end])
-                self._loose += growing.size
+                size = sum(sizes[begin:end])
+                growing.add(offsets[begin:end], values[begin:end], stamps[begin:end], size)
+                self._loose += size
             if end == limit < len(offsets):
                 growing.end = growing.boundary  # whatever lies between has no records
             if growing.end == growing.boundary or growing.size >= PAGE_BYTES:
@@ -130,9 +136,8 @@ def _boundary(offset: int) -> int:
     return (offset // PAGE_RECORDS + 1) * PAGE_RECORDS
 
 
-def _fitting(values: Sequence[bytes | None], space: int) -> int:
-    """How many of `values` go into a page with this much room: until it is full, and at least one."""
-    sizes = [len(value) if value is not None else 0 for value in values]
+def _fitting(sizes: Sequence[int], space: int) -> int:
+    """How many records go into a page with this much room: until it is full, and at least one."""
     if sum(sizes) < space:
         return len(sizes)
     return next((at + 1 for at, total in enumerate(accumulate(sizes)) if total >= space), len(sizes))

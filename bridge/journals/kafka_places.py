@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, KafkaException, Message, TopicPartition
@@ -34,16 +35,15 @@ def stream_name(topic: str, partition: int) -> str:
 
 
 def group_by_partition(messages: Sequence[Message]) -> Iterator[tuple[Key, Run]]:
-    """The records of each partition, in order, as columns."""
-    keys = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
-    if keys and keys.count(keys[0]) == len(keys):
-        yield keys[0], _columns(messages)  # type: ignore[misc]  # records have a topic and a partition
-        return
-    groups: dict[Key, list[Message]] = {}
-    for key, message in zip(keys, messages, strict=True):
-        groups.setdefault(key, []).append(message)  # type: ignore[arg-type]  # as above
-    for key, group in groups.items():
-        yield key, _columns(group)
+    """The records of runs of one partition each, in order, as columns."""
+    for partition, run in groupby(messages, Message.partition):
+        found = list(run)
+        topics = {*map(Message.topic, found)}
+        if len(topics) == 1:
+            yield (topics.pop(), partition), _columns(found)  # type: ignore[misc]  # records have both
+            continue
+        for topic, some in groupby(found, Message.topic):
+            yield (topic, partition), _columns(list(some))  # type: ignore[misc]  # as above
 
 
 def _columns(messages: Sequence[Message]) -> Run:
