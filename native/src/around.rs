@@ -120,7 +120,6 @@ impl Around {
         if let Ok(ets) = ets.cast_exact::<PyFloat>() {
             let ets = ets.value();
             if plausible(event, ets, &syncts)? {
-                #[allow(clippy::cast_possible_truncation)] // it is between 0 and `LAST`
                 return Ok((ets as i64, false));
             }
         }
@@ -223,7 +222,6 @@ fn plausible(event: &Bound<'_, PyAny>, ets: f64, syncts: &Bound<'_, PyAny>) -> P
     let Some(server) = syncts.cast_exact::<PyInt>().ok().and_then(|server| server.extract::<i64>().ok()) else {
         return Ok(false);
     };
-    #[allow(clippy::cast_precision_loss)] // it is no larger than `EXACT`
     Ok((FLOOR..=LAST).contains(&ets) && (0..EXACT).contains(&server) && ets <= server as f64 + AHEAD)
 }
 

@@ -42,6 +42,13 @@ struct Part<'py> {
     told: Vec<u8>,
 }
 
+/// A server's time of the event before: what was sent together has the same.
+struct Moment<'py> {
+    text: Vec<u8>,
+    whole: Option<i64>,
+    value: Bound<'py, PyAny>,
+}
+
 #[pymethods]
 impl Reader {
     /// `eids` are the rules of `edata` by type, None if any type and any `edata` goes; `other` is the rule of
@@ -92,11 +99,12 @@ impl Reader {
         let payloads = payloads.to_tuple(); // whatever Python code does to the list
         let [actors, contexts, objects] = self.parts.each_ref().map(|recall| recall.bind(py));
         let mut parts = [Part::new(actors, Some("id")), Part::new(contexts, Some("did")), Part::new(objects, None)];
+        let mut moments = [Moment::new(py), Moment::new(py)];
         let mut scratch = Vec::with_capacity(256);
         let mut doubtful = Vec::new();
         let events = PyList::empty(py);
         for (index, payload) in payloads.iter_borrowed().enumerate() {
-            if let Some(event) = self.one(py, &payload, &mut parts, &mut scratch)? {
+            if let Some(event) = self.one(py, &payload, &mut parts, &mut moments, &mut scratch)? {
                 events.append(event)?;
             } else {
                 doubtful.push(index);
@@ -113,6 +121,7 @@ impl Reader {
         py: Python<'py>,
         payload: &Bound<'py, PyAny>,
         parts: &mut [Part<'py>; 3],
+        moments: &mut [Moment<'py>; 2],
         scratch: &mut Vec<u8>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Ok(payload) = payload.cast_exact::<PyBytes>() else {
@@ -132,7 +141,7 @@ impl Reader {
                 return Ok(None);
             }
         }
-        self.event(py, payload, &head, parts, scratch).map(Some)
+        self.event(py, payload, &head, parts, moments, scratch).map(Some)
     }
 
     fn event<'py>(
@@ -141,6 +150,7 @@ impl Reader {
         payload: &Bound<'py, PyBytes>,
         head: &Head,
         parts: &[Part<'py>; 3],
+        moments: &mut [Moment<'py>; 2],
         scratch: &mut Vec<u8>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let text = payload.as_bytes();
@@ -164,6 +174,7 @@ impl Reader {
         };
         let edata = PyBytes::new(py, head.edata.map_or(EMPTY, |span| span.of(text)));
         let [actor, context, object] = parts;
+        let [syncts, timestamp] = moments;
         let values = [
             eid,
             PyFloat::new(py, head.ets).into_any(),
@@ -174,8 +185,8 @@ impl Reader {
             object.found(),
             tags,
             self.raw.bind(py).call1((edata,))?,
-            plain(py, head.syncts, text)?,
-            plain(py, head.timestamp, text)?,
+            syncts.of(py, head.syncts, text)?,
+            timestamp.of(py, head.timestamp, text)?,
             payload.clone().into_any(),
             digest(py, head.ets, [head.mid.of(text), name, &actor.told, &context.told], scratch).into_any(),
         ];
@@ -228,17 +239,37 @@ impl<'py> Part<'py> {
     }
 }
 
-fn string<'py>(py: Python<'py>, span: Span, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    Ok(PyString::from_bytes(py, span.of(text))?.into_any())
+impl<'py> Moment<'py> {
+    fn new(py: Python<'py>) -> Self {
+        Moment { text: Vec::new(), whole: None, value: py.None().into_bound(py) }
+    }
+
+    fn of(&mut self, py: Python<'py>, value: Plain, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        match value {
+            Plain::Null => return Ok(py.None().into_bound(py)),
+            Plain::Double(number) => return Ok(PyFloat::new(py, number).into_any()),
+            Plain::Whole(number) => {
+                if self.whole != Some(number) {
+                    self.value = PyInt::new(py, number).into_any();
+                    self.whole = Some(number);
+                    self.text.clear();
+                }
+            }
+            Plain::Text(span) => {
+                if self.whole.is_some() || self.text.is_empty() || self.text != span.of(text) {
+                    self.value = string(py, span, text)?;
+                    self.whole = None;
+                    self.text.clear();
+                    self.text.extend_from_slice(span.of(text));
+                }
+            }
+        }
+        Ok(self.value.clone())
+    }
 }
 
-fn plain<'py>(py: Python<'py>, value: Plain, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match value {
-        Plain::Null => py.None().into_bound(py),
-        Plain::Whole(number) => PyInt::new(py, number).into_any(),
-        Plain::Double(number) => PyFloat::new(py, number).into_any(),
-        Plain::Text(span) => return string(py, span, text),
-    })
+fn string<'py>(py: Python<'py>, span: Span, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    Ok(PyString::from_bytes(py, span.of(text))?.into_any())
 }
 
 /// The identity of an event, as `bridge.model.identities` has it: `texts` are mid, eid, actor and did.
