@@ -9,14 +9,17 @@ from __future__ import annotations
 import io
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from bridge import native
 
-__all__ = ["compress", "compress_joined", "compress_zstd", "joined"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["Rows", "compress", "compress_joined", "compress_zstd", "joined"]
 
 GZIP_FORMAT = 31
 FASTEST_ZLIB_ONLY = 4  # ISA-L has levels 0 to 3
@@ -45,6 +48,19 @@ def compress(data: bytes | memoryview, level: int = 1) -> bytes:
     return zlib.compress(data, level, GZIP_FORMAT)
 
 
+class Rows:
+    """The pieces of a text row by row: of each column one for every row, or the one that all rows share."""
+
+    def __init__(self, *columns: Sequence[bytes] | bytes) -> None:
+        """One column at least has a piece for every row, and those that do have the same length."""
+        self.columns = [one if isinstance(one, bytes | list) else list(one) for one in columns]
+
+    def __iter__(self) -> Iterator[bytes]:
+        rows = next(len(one) for one in self.columns if isinstance(one, list))
+        columns = (repeat(one, rows) if isinstance(one, bytes) else one for one in self.columns)
+        return chain.from_iterable(zip(*columns, strict=True))
+
+
 @contextmanager
 def joined(parts: Iterable[bytes]) -> Iterator[memoryview]:
     """The joined `parts`, to be read until this ends; where those of a request before were joined.
@@ -55,13 +71,30 @@ def joined(parts: Iterable[bytes]) -> Iterator[memoryview]:
         buffer = _used.pop()
     except IndexError:
         buffer = io.BytesIO()
-    buffer.seek(0)
-    buffer.writelines(parts)
-    with buffer.getbuffer() as memory, memory[: buffer.tell()] as text:
+    size = _write(buffer, parts)
+    with buffer.getbuffer() as memory, memory[:size] as text:
         yield text
         keep = len(memory) <= LARGEST_KEPT and len(_used) < MOST_KEPT
     if keep:
         _used.append(buffer)
+
+
+def _write(buffer: io.BytesIO, parts: Iterable[bytes], module: Any = native.FOUND.module) -> int:
+    """Write the joined parts to the beginning of a buffer and say how many bytes they are."""
+    if module is None:
+        buffer.seek(0)
+        buffer.writelines(parts)
+        return buffer.tell()
+    columns = parts.columns if isinstance(parts, Rows) else [list(parts)]
+    with buffer.getbuffer() as memory:
+        size: int = module.join(memory, columns)
+        if size <= len(memory):
+            return size
+    buffer.seek(size - 1)
+    buffer.write(b"\0")
+    with buffer.getbuffer() as memory:
+        module.join(memory, columns)
+    return size
 
 
 def compress_joined(parts: Iterable[bytes], level: int = 1) -> bytes:

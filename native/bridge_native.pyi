@@ -10,6 +10,17 @@ from typing import Any, final
 API: int
 """Goes up when an argument or a meaning changes; the bridge uses a module of its own number only."""
 
+def join(into: Any, columns: Sequence[bytes | list[bytes]]) -> int:
+    """Write the pieces of `columns` row by row, and say how many bytes they are.
+
+    A column that is `bytes` is the same in every row. `into` is a buffer to be written to, from its
+    beginning; nothing is written if they do not fit.
+
+    Raises:
+        TypeError: a piece is not of bytes.
+        ValueError: the columns differ in length, or `into` cannot be written to.
+    """
+
 def joined(
     digests: list[bytes], times: list[int], columns: Sequence[list[bytes] | bytes]
 ) -> tuple[list[bytes], list[int]]:
@@ -21,6 +32,13 @@ def joined(
     Raises:
         ValueError: the lists differ in length, a digest is not of 16 bytes, or a time is beyond the calendar.
         TypeError: a column or a piece is none.
+    """
+
+def spans(events: list[Any], unit: int, served: bool) -> tuple[list[int], list[int]]:
+    """Which span of `unit` ms since 1970 each event lies in, and the places of events without an answer.
+
+    0 stands for these. The time is the record time; if it is to be the one `served`, the server's, and
+    the device's only without one.
     """
 
 @final
@@ -141,3 +159,19 @@ class Around:
         self, events: list[Any]
     ) -> tuple[list[int], list[int], list[Any], list[Any], list[bytes] | None]:
         """Times, the indices of overruled clocks, settings, places and relations of events."""
+
+@final
+class Window:
+    """Remembers at least the last `size` identities and at most twice as many; for one thread at a time."""
+
+    size: int
+
+    def __new__(cls, size: int) -> Window:
+        """Make a window that knows nothing yet."""
+
+    def fresh(self, identities: list[bytes]) -> list[bool] | None:
+        """For each identity whether it is new, remembering it; None when all of them are.
+
+        Raises:
+            ValueError: one is not of 16 bytes; then none is remembered.
+        """

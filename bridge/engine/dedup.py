@@ -6,24 +6,42 @@ prefixes: the first copy is either settled, or it is read again. Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bridge import native
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Window"]
+__all__ = ["PlainWindow", "Window", "window"]
 
 
-class Window:
-    """Remembers at least the last `size` identities and at most twice as many."""
+class Window(Protocol):
+    """Remembers at least the last `size` identities (of 16 bytes) and at most twice as many."""
+
+    size: int
+
+    def fresh(self, identities: list[bytes], /) -> list[bool] | None:
+        """For each identity whether it is new, remembering it; None when all of them are."""
+        ...
+
+
+def window(size: int, module: Any = native.FOUND.module) -> Window:
+    """The compiled window if there is one, else the one in Python."""
+    made: Window = PlainWindow(size) if module is None else module.Window(size)
+    return made
+
+
+class PlainWindow:
+    """The window in Python."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
 
-    def fresh(self, identities: Sequence[bytes]) -> list[bool] | None:
-        """For each identity whether it is new, remembering it; None when all of them are."""
+    def fresh(self, identities: Sequence[bytes], /) -> list[bool] | None:
+        """See `Window`."""
         distinct = set(identities)
         if (
             len(distinct) == len(identities)

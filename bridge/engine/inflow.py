@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bridge.engine import dedup
 from bridge.engine.batching import Batcher
-from bridge.engine.dedup import Window
 from bridge.engine.mapping import Doomed, map_events
 from bridge.engine.packing import Packer
 from bridge.events import identities
@@ -148,7 +148,7 @@ class SinkInflow:
         self._limits = limits
         self._packer = Packer(sink, limits, progress, window) if isinstance(sink, ObjectSink) else None
         self._batcher = Batcher(limits)
-        self._window = Window(window) if window and self._packer is None else None
+        self._window = dedup.window(window) if window and self._packer is None else None
 
     @property
     def size(self) -> int:
@@ -200,7 +200,7 @@ class SinkInflow:
         if self._packer is not None:
             self._packer.discard(stream)
         if self._window is not None:
-            self._window = Window(self._window.size)  # what was dropped as a copy must be sent now
+            self._window = dedup.window(self._window.size)  # what was dropped as a copy must be sent now
 
     def cut(self, stream: str, end: int) -> None:
         """The stream's next object must end exactly here."""

@@ -10,8 +10,8 @@ from bisect import bisect_left
 from itertools import accumulate, compress
 from typing import TYPE_CHECKING, Any
 
+from bridge.engine import dedup
 from bridge.engine.batching import EVENT_BYTES, size_of
-from bridge.engine.dedup import Window
 from bridge.engine.loads import Load
 from bridge.events import identities
 from bridge.sinks import Span
@@ -19,6 +19,7 @@ from bridge.sinks import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bridge.engine.dedup import Window
     from bridge.engine.progress import Progress, Ticket
     from bridge.events import Event
     from bridge.journals.base import Page
@@ -118,7 +119,7 @@ class Packer:
     def _growing(self, stream: str, at: int, now: float) -> _Growing:
         growing = self._open.get(stream)
         if growing is None:
-            window = Window(self._window) if self._window else None
+            window = dedup.window(self._window) if self._window else None
             growing = self._open[stream] = _Growing(self._progress.issue(stream, at, at), at, now, window)
         return growing
 

@@ -9,9 +9,12 @@ mod joined;
 mod json;
 mod listed;
 mod reader;
+mod rows;
 mod rules;
+mod spans;
 mod teller;
 mod values;
+mod window;
 
 use pyo3::prelude::*;
 
@@ -26,7 +29,13 @@ mod bridge_native {
     #[pymodule_export]
     use crate::reader::Reader;
     #[pymodule_export]
+    use crate::rows::join;
+    #[pymodule_export]
+    use crate::spans::spans;
+    #[pymodule_export]
     use crate::teller::Teller;
+    #[pymodule_export]
+    use crate::window::Window;
 
     /// Raised when an argument or a meaning changes: the bridge uses a module of its own number only.
     #[pymodule_export]

@@ -13,15 +13,16 @@ import base64
 import hashlib
 from contextlib import suppress
 from functools import lru_cache
-from itertools import chain, repeat
 from operator import attrgetter
 from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bridge.compression import Rows
 from bridge.errors import EventError
 from bridge.events import identities
+from bridge.native import compiled
 from bridge_elasticsearch import ecs
 from bridge_elasticsearch.naming import DAY, day_text
 
@@ -43,6 +44,7 @@ MAX_ID = 512
 MAX_CACHED = 4_096
 LAST_DAY = 2_932_896
 """9999-12-31, the last day a record time can lie in."""
+NATIVE = compiled()
 GAP = b"\0\0"
 ID_AND_GAP = "22s2x"
 
@@ -70,28 +72,29 @@ class DocumentMap:
     def many(self, events: Sequence[Event]) -> list[bytes]:
         """Map events, column by column, in order."""
         self._heads_of(events)  # what cannot be named is refused here, where it is one event's fault
+        if self._source is None:
+            return [event.raw for event in events]
         return list(map(self._source, events))
 
     def lines(self, documents: Sequence[bytes], events: Sequence[Event]) -> Iterable[bytes]:
         """The body of a request in pieces: an action line and a source line for each document of `many`."""
-        heads, ids = self._heads_of(events), self._ids(events)
-        columns = zip(heads, ids, repeat(b'"}}\n'), documents, repeat(b"\n"))
-        return chain.from_iterable(columns)
+        return Rows(self._heads_of(events), self._ids(events), b'"}}\n', documents, b"\n")
 
-    def _heads_of(self, events: Sequence[Event]) -> Iterable[bytes]:
+    def _heads_of(self, events: Sequence[Event]) -> list[bytes]:
         """The action line of each event up to its id."""
         heads = self._heads
         days = record_days(events) if self._dated else [0] * len(events)
         if not self._routed:
             of_day = {day: heads[day, ""] for day in set(days)}
-            return map(of_day.__getitem__, days)
+            return list(map(of_day.__getitem__, days))
         bucket, other = self._buckets.get, self._default
         return [heads[key] for key in zip(days, (bucket(self._value(e), other) for e in events), strict=True)]
 
-    def _source_of(self, shape: str) -> Callable[[Event], bytes]:
+    def _source_of(self, shape: str) -> Callable[[Event], bytes] | None:
+        """What makes an event's document, None where that is the event as it came."""
         if shape == "ecs":
             return self._ecs_source
-        return self._extended_source if self._stamped or self._search_all else attrgetter("raw")
+        return self._extended_source if self._stamped or self._search_all else None
 
     def _extended_source(self, event: Event) -> bytes:
         """The event with keys put before its first one; if it holds such a key, that one is replaced."""
@@ -130,8 +133,19 @@ class _Heads(dict[tuple[int, str], bytes]):
         return self[key]
 
 
-def record_days(events: Sequence[Event]) -> list[int]:
-    """The day (since 1970) of each event's record time.
+def record_days(events: Sequence[Event], module: Any = NATIVE) -> list[int]:
+    """The day (since 1970) of each event's record time."""
+    if module is None:
+        return _plain_days(events)
+    days: list[int]
+    days, left = module.spans(list(events), DAY, served=False)
+    for place in left:
+        days[place] = events[place].record_time() // DAY
+    return days
+
+
+def _plain_days(events: Sequence[Event]) -> list[int]:
+    """The days in Python.
 
     A record time is the device's time or the server's. Where both lie in the day that is usual
     in these events, there is nothing to work out.

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from bridge.native import compiled
 from bridge_s3.keys import segment
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ LAST = 253_402_300_799_999  # the end of the year 9999 in ms: what a date can ex
 UNKNOWN = -1
 NULL = "__HIVE_DEFAULT_PARTITION__"
 UNDATED = "undated"
+NATIVE = compiled()
 
 Times = Callable[[Sequence["Event"]], list[float]]
 
@@ -32,7 +34,8 @@ Times = Callable[[Sequence["Event"]], list[float]]
 class Grouper:
     """Divides events by time and, if asked to, by event type."""
 
-    def __init__(self, config: S3Config) -> None:
+    def __init__(self, config: S3Config, module: Any = NATIVE) -> None:
+        self._module = module
         self._unit = {"hour": HOUR, "day": DAY, "none": 0}[config.by]
         self._eid = config.partition_eid
         self._times: Times = {"syncts": _server_times, "ets": _device_times, "record": _record_times}[
@@ -40,36 +43,40 @@ class Grouper:
         ]
         self._name = lru_cache(4_096)(_secor_name if config.layout == "secor" else self._hive_name)
 
-    def common(self, events: Sequence[Event]) -> str | None:
-        """The group that all these events share, None if there is more than one."""
-        if self._eid and len({event.eid for event in events}) > 1:
-            return None
-        times = self._times(events) if self._unit else [0]
-        first, last = self._slot(min(times)), self._slot(max(times))
-        return self._name(first, self._type(events[0])) if first == last else None
-
     def each(self, events: Sequence[Event]) -> list[str]:
         """The group of each event."""
-        times = self._times(events) if self._unit else [0] * len(events)
-        slots = list(map(self._slot, times))
+        spans = self._spans(events)
         if self._eid:
-            return [self._name(slot, event.eid) for slot, event in zip(slots, events, strict=True)]
-        names = {slot: self._name(slot, None) for slot in set(slots)}
-        return [names[slot] for slot in slots]
+            return [
+                self._name(self._begin(span), event.eid) for span, event in zip(spans, events, strict=True)
+            ]
+        names = {span: self._name(self._begin(span), None) for span in set(spans)}
+        return [names[span] for span in spans]
 
     @property
     def unplaced(self) -> str:
         """The group of what has no place of its own."""
         return self._name(UNKNOWN, NULL if self._eid else None)
 
-    def _slot(self, time: float) -> int:
-        """Milliseconds to the start of the hour or day, in ms."""
-        if not 0 <= time <= LAST:
-            return UNKNOWN
-        return int(time // self._unit) * self._unit if self._unit else 0
+    def _spans(self, events: Sequence[Event]) -> list[float]:
+        """Which hour or day since the epoch each event lies in."""
+        if not self._unit:
+            return [0] * len(events)
+        if self._module is None or self._times is _device_times:
+            return self._plain_spans(events)
+        spans: list[float]
+        spans, left = self._module.spans(list(events), self._unit, served=self._times is _server_times)
+        for place in left:
+            (spans[place],) = self._plain_spans([events[place]])
+        return spans
 
-    def _type(self, event: Event) -> str | None:
-        return event.eid if self._eid else None
+    def _plain_spans(self, events: Sequence[Event]) -> list[float]:
+        unit = self._unit
+        return [time // unit if 0 <= time <= LAST else UNKNOWN for time in self._times(events)]
+
+    def _begin(self, span: float) -> int:
+        """When an hour or day begins, in ms."""
+        return UNKNOWN if span == UNKNOWN else int(span) * self._unit
 
     def _hive_name(self, slot: int, eid: str | None) -> str:
         date, hour = _date(slot, NULL), NULL if slot < 0 else f"{slot // HOUR % 24:02d}"
@@ -100,7 +107,7 @@ def _record_times(events: Sequence[Event]) -> list[float]:
 
 def _server_times(events: Sequence[Event]) -> list[float]:
     return [
-        event.syncts if type(event.syncts) is int and 0 < event.syncts <= LAST else _server_time(event)
+        server if type(server := event.syncts) is int and 0 < server <= LAST else _server_time(event)
         for event in events
     ]
 

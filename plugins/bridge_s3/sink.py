@@ -77,14 +77,12 @@ class S3Sink(ObjectSink[S3Config]):
         """One pack per hour or day (and event type), ordered by first event."""
         if not events:
             return []
-        form = self._format()
-        group = self._grouper.common(events)
-        if group is not None:
-            return [form.pack(group, events, lines)]
-        folded = fold(self._grouper.each(events), zip(events, lines, strict=True))
+        form, groups = self._format(), self._grouper.each(events)
+        if len(set(groups)) == 1:
+            return [form.pack(groups[0], events, lines)]
         return [
-            form.pack(name, *(list(column) for column in zip(*rows, strict=True)))
-            for name, rows in folded.items()
+            form.pack(group, [events[place] for place in places], [lines[place] for place in places])
+            for group, places in fold(groups).items()
         ]
 
     def send(self, batch: Batch[Pack]) -> list[Outcome]:

@@ -11,9 +11,8 @@ from bridge.errors import DeliveryError, SetupError, TransientError
 from bridge_s3.planning import Plan, PlannedObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from bridge.events import Event
     from bridge.sinks import Pack, Span
     from bridge_s3.formats import Format
     from bridge_s3.keys import Naming
@@ -44,14 +43,11 @@ class DigestError(TransientError):
     """The store says that the body arrived damaged; once that is chance, twice it is the set-up."""
 
 
-Row = tuple["Event", bytes]
-
-
-def fold(groups: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Events and their lines by group, in order."""
-    folded: dict[str, list[Row]] = {}
-    for group, row in zip(groups, rows, strict=True):
-        folded.setdefault(group, []).append(row)
+def fold(groups: Sequence[str]) -> dict[str, list[int]]:
+    """The places of each group, in order; the groups as they first come."""
+    folded: dict[str, list[int]] = {group: [] for group in dict.fromkeys(groups)}
+    for place, group in enumerate(groups):
+        folded[group].append(place)
     return folded
 
 

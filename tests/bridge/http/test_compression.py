@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import random
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import compression
+from bridge.native import compiled
 
 LINES = b"".join(b'{"eid":"INTERACT","mid":"%d"}\n' % random.Random(n).getrandbits(64) for n in range(2_000))
 
@@ -40,6 +42,36 @@ def test_parts_are_compressed_as_if_they_were_joined(parts, level):
 def test_parts_may_come_from_an_iterator_and_are_all_of_the_body():
     assert gzip.decompress(compression.compress_joined(iter([LINES, b"tail"]))) == LINES + b"tail"
     assert gzip.decompress(compression.compress_joined([b"short"])) == b"short"
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=30)), max_size=20),
+    st.binary(max_size=5),
+    st.integers(0, 3),
+)
+def test_rows_are_joined_column_by_column(rows, same, kept):
+    columns = [one[0] for one in rows], same, tuple(one[1] for one in rows)
+    expected = b"".join(first + same + last for first, last in rows)
+    assert b"".join(compression.Rows(*columns)) == expected
+    for module in {None, compiled()}:
+        buffer = io.BytesIO(bytes(100 * kept))
+        size = compression._write(buffer, compression.Rows(*columns), module)
+        assert buffer.getvalue()[:size] == expected
+    with compression.joined(compression.Rows(*columns)) as text:
+        assert bytes(text) == expected
+
+
+def test_columns_of_different_lengths_are_refused():
+    rows = compression.Rows([b"a", b"b"], b",", [b"c"])
+    for attempt in (lambda: b"".join(rows), lambda: compression.compress_joined(rows)):
+        with pytest.raises(ValueError, match=r"argument|length"):
+            attempt()
+
+
+@pytest.mark.parametrize("parts", [["text"], [b"a", None], [7]])
+def test_a_part_that_is_no_bytes_is_refused(parts):
+    with pytest.raises(TypeError):
+        compression.compress_joined(parts)
 
 
 def test_parts_of_many_threads_do_not_mix():

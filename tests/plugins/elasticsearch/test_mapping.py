@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import EventError
 from bridge.events import Decoder, Event, Level
+from bridge.native import compiled
 from bridge.testing import encode, make_event, nasty, samples
 from bridge_elasticsearch.config import ElasticsearchConfig
 from bridge_elasticsearch.mapping import MAX_CACHED, DocumentMap, iso_time, record_days
@@ -67,7 +68,12 @@ ODD_TIMES = st.sampled_from([True, "2026-08-21T09:00:00Z", "", "noon", [1], {"a"
 
 @given(
     st.lists(
-        st.tuples(MOMENTS, SERVER_TIMES | ODD_TIMES, SERVER_TIMES | ODD_TIMES, st.none() | MOMENTS),
+        st.tuples(
+            MOMENTS | MOMENTS.map(float),
+            SERVER_TIMES | ODD_TIMES,
+            SERVER_TIMES | ODD_TIMES,
+            st.none() | MOMENTS,
+        ),
         min_size=1,
         max_size=4,
     )
@@ -77,11 +83,21 @@ def test_the_days_seen_at_a_look_are_those_of_the_record_times(times):
         Event(eid="LOG", mid="m", ets=ets, syncts=syncts, timestamp=timestamp, received=received)
         for ets, syncts, timestamp, received in times
     ]
-    assert record_days(events) == [event.record_time() // DAY for event in events]
+    for module in {None, compiled()}:
+        assert record_days(events, module) == [event.record_time() // DAY for event in events]
+
+
+@pytest.mark.parametrize("ets", [float("nan"), float("inf")])
+def test_a_time_that_is_none_has_no_day(ets):
+    events = [Event(eid="LOG", mid="m", ets=ets)]
+    for module in {None, compiled()}:
+        with pytest.raises((ValueError, OverflowError)):
+            record_days(events, module)
 
 
 def test_no_events_have_no_days():
-    assert record_days([]) == []
+    for module in {None, compiled()}:
+        assert record_days([], module) == []
 
 
 def test_a_time_no_calendar_has_rejects_the_event(event):
