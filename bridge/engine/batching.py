@@ -10,26 +10,17 @@ from bridge.engine.loads import Load, Segment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bridge.engine.mapping import Mapped
     from bridge.engine.progress import Ticket
     from bridge.events import Event
     from bridge.journals.base import Page
     from bridge.sinks import BatchLimits
 
-__all__ = ["EVENT_BYTES", "Batcher", "size_of"]
+__all__ = ["EVENT_BYTES", "Batcher"]
 
 # A decoded event without its text: 750 in a run of its session, 1,400 among those of many others, 3,000 where
 # no two have anything in common (tracemalloc).
 EVENT_BYTES = 1_200
-
-
-def size_of(events: Sequence[Event], payloads: Sequence[Any]) -> list[int]:
-    """Bytes of each payload: exact for `bytes`, the event's own size for anything else."""
-    if set(map(type, payloads)) == {bytes}:
-        return list(map(len, payloads))
-    return [
-        len(payload) if isinstance(payload, bytes) else len(event.raw)
-        for event, payload in zip(events, payloads, strict=True)
-    ]
 
 
 def beside(events: Sequence[Event], payloads: Sequence[Any]) -> int:
@@ -57,27 +48,14 @@ class Batcher:
         """When the open batch is too old to wait any longer."""
         return self._opened + self._limits.max_age if self._events else None
 
-    def add(
-        self,
-        ticket: Ticket,
-        page: Page,
-        origins: Sequence[int],
-        events: Sequence[Event],
-        payloads: Sequence[Any],
-        now: float,
-    ) -> list[Load]:
+    def add(self, ticket: Ticket, page: Page, mapped: Mapped, now: float) -> list[Load]:
         """Add one page's mapped events; returns the batches that this closed."""
-        sizes = size_of(events, payloads)
         closed: list[Load] = []
-        begin, total = 0, len(events)
+        begin, total = 0, len(mapped.events)
         while begin < total:
-            take = self._room(sizes, begin)
-            if take:
-                end = begin + take
-                self._take(
-                    Segment(ticket, page, origins[begin:end]), events[begin:end], payloads[begin:end], now
-                )
-                self._size += sum(sizes[begin:end])
+            end = begin + self._room(mapped.sizes, begin)
+            if end > begin:
+                self._take(ticket, page, mapped.part(begin, end), now)
                 begin = end
             if begin < total or self._full():
                 closed += self.flush()
@@ -105,18 +83,19 @@ class Batcher:
         self._size = self._beside = 0
         self._opened = 0.0
 
-    def _take(self, segment: Segment, events: Sequence[Event], payloads: Sequence[Any], now: float) -> None:
+    def _take(self, ticket: Ticket, page: Page, part: Mapped, now: float) -> None:
         if not self._events:
             self._opened = now
-        self._events += events
-        self._payloads += payloads
-        self._beside += beside(events, payloads)
-        self._segments.append(segment)
+        self._events += part.events
+        self._payloads += part.payloads
+        self._size += sum(part.sizes)
+        self._beside += beside(part.events, part.payloads)
+        self._segments.append(Segment(ticket, page, part.origins))
 
     def _full(self) -> bool:
         return len(self._events) >= self._limits.max_events or self._size >= self._limits.max_bytes
 
-    def _room(self, sizes: list[int], begin: int) -> int:
+    def _room(self, sizes: Sequence[int], begin: int) -> int:
         """How many of `sizes[begin:]` fit; an empty batch takes at least one."""
         events = min(len(sizes) - begin, self._limits.max_events - len(self._events))
         window = sizes[begin : begin + events]

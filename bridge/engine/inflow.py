@@ -179,7 +179,7 @@ class SinkInflow:
         harvest.doomed += mapped.doomed
         if self._packer is not None:
             before = self._packer.duplicates
-            harvest.loads = self._packer.add(page, mapped.origins, mapped.events, mapped.payloads, now)
+            harvest.loads = self._packer.add(page, mapped, now)
             harvest.duplicate += self._packer.duplicates - before
         else:
             harvest.ticket = self._progress.issue(page.stream, page.start, page.end)
@@ -217,7 +217,7 @@ class SinkInflow:
 
     def _batch(self, ticket: Ticket, page: Page, mapped: Mapped, now: float) -> list[Load]:
         self._progress.add(ticket, len(mapped.events))
-        return self._batcher.add(ticket, page, mapped.origins, mapped.events, mapped.payloads, now)
+        return self._batcher.add(ticket, page, mapped, now)
 
 
 def _refused(page: Page, bad: Invalid) -> Doomed:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from bridge.engine.batching import size_of
 from bridge.errors import EventError
 
 if TYPE_CHECKING:
@@ -36,13 +35,42 @@ class Doomed:
 
 @dataclass(slots=True)
 class Mapped:
-    """Parallel columns of the events a sink wants, and what became of the others."""
+    """Parallel columns of the events a sink wants (`sizes` are bytes), and what became of the others."""
 
     events: Sequence[Event]
     origins: Sequence[int]
     payloads: Sequence[Any]
+    sizes: Sequence[int]
     declined: int = 0
     doomed: list[Doomed] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, events: Sequence[Event], origins: Sequence[int], payloads: Sequence[Any]) -> Mapped:
+        """Measure what events have become; those that were declined (None) are left out and counted."""
+        if set(map(type, payloads)) == {bytes}:
+            return cls(events, origins, payloads, list(map(len, payloads)))
+        mapped = cls(events, origins, payloads, list(map(_size, events, payloads)))
+        wanted = [payload is not None for payload in payloads]
+        mapped.declined = len(wanted) - sum(wanted)
+        return mapped.chosen(wanted) if mapped.declined else mapped
+
+    def part(self, begin: int, end: int) -> Mapped:
+        """The columns from `begin` to `end`: the very same ones for all of them."""
+        if begin == 0 and end == len(self.events):
+            return self
+        cut = slice(begin, end)
+        return Mapped(self.events[cut], self.origins[cut], self.payloads[cut], self.sizes[cut])
+
+    def chosen(self, wanted: Sequence[bool]) -> Mapped:
+        """The columns without what is not wanted."""
+        return Mapped(
+            list(compress(self.events, wanted)),
+            list(compress(self.origins, wanted)),
+            list(compress(self.payloads, wanted)),
+            list(compress(self.sizes, wanted)),
+            self.declined,
+            self.doomed,
+        )
 
 
 def map_events(
@@ -50,7 +78,7 @@ def map_events(
 ) -> Mapped:
     """Map events at once; on a failure, or for an oversize payload, one by one."""
     if not events:
-        return Mapped([], [], [])
+        return Mapped([], [], [], [])
     try:
         payloads = sink.map_batch(events)
         whole = len(payloads) == len(events)
@@ -58,61 +86,42 @@ def map_events(
         return _map_each(sink, page, events, origins, max_bytes)
     if not whole:
         return _map_each(sink, page, events, origins, max_bytes)
-    mapped = _without_declined(Mapped(events, origins, payloads))
-    if mapped.payloads and max(size_of(mapped.events, mapped.payloads)) > max_bytes:
-        return _without_oversize(mapped, page, max_bytes)
-    return mapped
+    return _without_oversize(Mapped.of(events, origins, payloads), page, max_bytes)
 
 
-def _without_declined(mapped: Mapped) -> Mapped:
-    if None not in mapped.payloads:
-        return mapped
-    wanted = [payload is not None for payload in mapped.payloads]
-    return _chosen(mapped, wanted, declined=len(wanted) - sum(wanted))
+def _size(event: Event, payload: Any) -> int:
+    """Bytes of a payload: exact for `bytes`, the event's own size for anything else."""
+    return len(payload) if isinstance(payload, bytes) else len(event.raw)
 
 
 def _without_oversize(mapped: Mapped, page: Page, max_bytes: int) -> Mapped:
-    sizes = size_of(mapped.events, mapped.payloads)
-    fits = [size <= max_bytes for size in sizes]
-    chosen = _chosen(mapped, fits, declined=mapped.declined)
+    if max(mapped.sizes, default=0) <= max_bytes:
+        return mapped
+    chosen = mapped.chosen([size <= max_bytes for size in mapped.sizes])
     chosen.doomed = mapped.doomed + [
         _oversize(page, event, origin, size, max_bytes)
-        for event, origin, size in zip(mapped.events, mapped.origins, sizes, strict=True)
+        for event, origin, size in zip(mapped.events, mapped.origins, mapped.sizes, strict=True)
         if size > max_bytes
     ]
     return chosen
 
 
-def _chosen(mapped: Mapped, wanted: Sequence[bool], declined: int) -> Mapped:
-    return Mapped(
-        list(compress(mapped.events, wanted)),
-        list(compress(mapped.origins, wanted)),
-        list(compress(mapped.payloads, wanted)),
-        declined,
-        mapped.doomed,
-    )
-
-
 def _map_each(
     sink: Sink[Any, Any], page: Page, events: Sequence[Event], origins: Sequence[int], max_bytes: int
 ) -> Mapped:
-    mapped = Mapped([], [], [])
     payloads: list[Any] = []
-    kept: list[bool] = []
+    doomed: list[Doomed] = []
     for event, origin in zip(events, origins, strict=True):
         try:
             payload = sink.map(event)
         except Exception as error:  # noqa: BLE001 - boundary: poison for a plugin is a dead letter, not a crash
-            mapped.doomed.append(_poison(page, event, origin, error))
+            doomed.append(_poison(page, event, origin, error))
             payload = None
-        else:
-            mapped.declined += payload is None
         payloads.append(payload)
-        kept.append(payload is not None)
-    chosen = _chosen(Mapped(events, origins, payloads, doomed=mapped.doomed), kept, mapped.declined)
-    if chosen.payloads and max(size_of(chosen.events, chosen.payloads)) > max_bytes:
-        return _without_oversize(chosen, page, max_bytes)
-    return chosen
+    mapped = Mapped.of(events, origins, payloads)
+    mapped.declined -= len(doomed)
+    mapped.doomed = doomed
+    return _without_oversize(mapped, page, max_bytes)
 
 
 def _poison(page: Page, event: Event, origin: int, error: Exception) -> Doomed:

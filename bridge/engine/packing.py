@@ -7,11 +7,11 @@ journal gives the same packs whatever pages it was read in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate, compress
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from bridge.engine import dedup
-from bridge.engine.batching import EVENT_BYTES, size_of
+from bridge.engine.batching import EVENT_BYTES
 from bridge.engine.loads import Load
 from bridge.events import identities
 from bridge.sinks import Span
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.engine.dedup import Window
+    from bridge.engine.mapping import Mapped
     from bridge.engine.progress import Progress, Ticket
     from bridge.events import Event
     from bridge.journals.base import Page
@@ -79,23 +80,21 @@ class Packer:
         oldest = min((growing.opened for growing in self._open.values()), default=None)
         return None if oldest is None else oldest + self._limits.max_age
 
-    def add(
-        self, page: Page, origins: Sequence[int], events: Sequence[Event], lines: Sequence[Any], now: float
-    ) -> list[Load]:
-        """Add one page, all of it: `origins` of the mapped events; returns the objects this closed."""
-        sizes = size_of(events, lines)
+    def add(self, page: Page, mapped: Mapped, now: float) -> list[Load]:
+        """Add one page, all of it; returns the objects that this closed."""
+        origins, total = mapped.origins, len(mapped.events)
         closed: list[Load] = []
         begin, at = 0, page.start
         while at < page.end:
             growing = self._growing(page.stream, at, now)
             if page.stream in self.cuts:
                 growing.opened = now  # on its way to a planned end it is not too old while it grows
-            stop = self._stop(growing, origins, sizes, begin)
-            at = page.before(origins[stop]) if stop < len(events) else page.end
+            stop = self._stop(growing, origins, mapped.sizes, begin)
+            at = page.before(origins[stop]) if stop < total else page.end
             cut = self.cuts.get(page.stream)
             if cut is not None and growing.start < cut <= at:
                 stop, at = max(begin, bisect_left(origins, cut, key=page.before)), cut
-            self._take(growing, events[begin:stop], lines[begin:stop], sum(sizes[begin:stop]))
+            self._take(growing, mapped.part(begin, stop))
             growing.ticket.end = at
             begin = stop
             if at == cut or (self._full(growing) and page.stream not in self.cuts):
@@ -123,28 +122,28 @@ class Packer:
             growing = self._open[stream] = _Growing(self._progress.issue(stream, at, at), at, now, window)
         return growing
 
-    def _stop(self, growing: _Growing, origins: Sequence[int], sizes: list[int], begin: int) -> int:
+    def _stop(self, growing: _Growing, origins: Sequence[int], sizes: Sequence[int], begin: int) -> int:
         """Where the next run ends: at a full pack, the event limit or the page's end."""
         room = min(len(sizes) - begin, max(1, self._limits.max_events - growing.count))
         window = sizes[begin : begin + room]
         need = self._sink.pack_bytes - growing.loose
         stop = begin + room
         if sum(window) >= need:
-            stop = begin + next(i for i, total in enumerate(accumulate(window)) if total >= need) + 1
+            stop = begin + bisect_left(list(accumulate(window)), need) + 1
         while 0 < stop < len(origins) and origins[stop] == origins[stop - 1]:
             stop += 1  # a cursor cannot stand inside a record
         return stop
 
-    def _take(self, growing: _Growing, events: Sequence[Event], lines: Sequence[Any], size: int) -> None:
-        growing.loose += size
-        fresh = growing.window.fresh(identities(events)) if growing.window else None
+    def _take(self, growing: _Growing, part: Mapped) -> None:
+        growing.loose += sum(part.sizes)
+        fresh = growing.window.fresh(identities(part.events)) if growing.window else None
         if fresh is not None:
-            self.duplicates += len(events) - sum(fresh)
-            events, lines = list(compress(events, fresh)), list(compress(lines, fresh))
-        growing.events += events
-        growing.lines += lines
-        growing.count += len(events)
-        self._progress.add(growing.ticket, len(events))
+            self.duplicates += len(fresh) - sum(fresh)
+            part = part.chosen(fresh)
+        growing.events += part.events
+        growing.lines += part.payloads
+        growing.count += len(part.events)
+        self._progress.add(growing.ticket, len(part.events))
         if growing.loose >= self._sink.pack_bytes:
             self._pack(growing)
 

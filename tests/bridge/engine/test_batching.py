@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.engine.batching import Batcher
+from bridge.engine.mapping import Mapped
 from bridge.engine.progress import Progress
 from bridge.journals.base import Page
 from bridge.sinks import BatchLimits
@@ -24,7 +25,7 @@ def add(batcher, progress, sizes, now=0.0, start=0):
     )
     ticket = progress.issue("s", 0, page.end)
     progress.add(ticket, len(sizes))
-    closed = batcher.add(ticket, page, range(len(sizes)), [Fake()] * len(sizes), payloads, now)
+    closed = batcher.add(ticket, page, Mapped.of([Fake()] * len(sizes), range(len(sizes)), payloads), now)
     progress.seal(ticket)
     return closed
 

@@ -16,6 +16,7 @@ import pytest
 from bridge.engine.batching import EVENT_BYTES, Batcher
 from bridge.engine.heap import keep_small
 from bridge.engine.loads import Load, Segment
+from bridge.engine.mapping import Mapped
 from bridge.engine.outbox import Outbox
 from bridge.engine.packing import IDENTITY_BYTES, Packer
 from bridge.engine.progress import Progress, Ticket
@@ -64,7 +65,7 @@ MANY = BatchLimits(max_events=100_000)
 def batch_of(page, events, payloads, limits=MANY):
     batcher, progress = Batcher(limits), Progress()
     ticket = progress.issue(page.stream, page.start, page.end)
-    return batcher, batcher.add(ticket, page, range(len(events)), events, payloads, 0.0)
+    return batcher, batcher.add(ticket, page, Mapped.of(events, range(len(events)), payloads), 0.0)
 
 
 def test_events_count_for_what_they_hold_beside_their_payload(page, events):
@@ -123,7 +124,7 @@ def test_a_part_of_a_load_holds_its_share():
 def test_an_open_object_counts_its_loose_events_and_the_identities_it_remembers(page, events):
     progress = Progress()
     packer = Packer(Folder(), BatchLimits(), progress, window=1_000)
-    packer.add(page, range(len(events)), events, page.payloads, 0.0)
+    packer.add(page, Mapped.of(events, range(len(events)), page.payloads), 0.0)
     assert packer.size == page.size + len(events) * (EVENT_BYTES + IDENTITY_BYTES)
 
 

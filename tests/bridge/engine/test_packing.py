@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.engine import packing
+from bridge.engine.mapping import Mapped
 from bridge.engine.packing import Packer
 from bridge.engine.progress import Progress
 from bridge.journals.base import Page
@@ -55,7 +56,7 @@ def make_page(first, records, stream="s"):
 def feed(packer, pages, now=0.0):
     closed = []
     for page, origins, events in pages:
-        closed += packer.add(page, origins, events, [event.raw for event in events], now)
+        closed += packer.add(page, Mapped.of(events, origins, [event.raw for event in events]), now)
     return closed
 
 

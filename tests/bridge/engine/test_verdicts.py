@@ -6,6 +6,7 @@ import pytest
 
 from bridge.engine.batching import Batcher
 from bridge.engine.loads import Load
+from bridge.engine.mapping import Mapped
 from bridge.engine.progress import Progress
 from bridge.engine.verdicts import MAX_FAULTS, judge
 from bridge.errors import (
@@ -25,7 +26,7 @@ def load(make_page, make_event):
     ticket = progress.issue("s", 0, page.end)
     progress.add(ticket, 4)
     batcher = Batcher(BatchLimits())
-    batcher.add(ticket, page, range(4), [make_event(i) for i in range(4)], page.payloads, 0.0)
+    batcher.add(ticket, page, Mapped.of([make_event(i) for i in range(4)], range(4), page.payloads), 0.0)
     progress.seal(ticket)
     (load,) = batcher.flush()
     load.attempt = 1
