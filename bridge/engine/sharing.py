@@ -20,7 +20,7 @@ from bridge.engine.seats import Seat
 from bridge.engine.staging import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Collection, Container, Iterable
 
     from bridge.journals.base import Page
     from bridge.validation import Decoded, Decoder
@@ -119,15 +119,14 @@ class SharedDecoder:
     def _come(self, page: Page, seat: Seat, began: float) -> None:
         """Note where a pipeline stands, and what it did with the page before."""
         stream, key = page.stream, _key(page)
-        front = max(one.at.get(stream, page.start) for one in self._seats)
-        seat.come(stream, page.start, self._clock())
         if page.expected is not None:
             page.expected.discard(seat.reader)
             seat.away.discard(stream)
-        elif page.start >= front or key in self._pages:
+        elif key in self._pages or page.start >= max(one.at.get(stream, page.start) for one in self._seats):
             seat.away.discard(stream)
         elif key not in self._busy:
             seat.away.add(stream)
+        seat.come(stream, page.start, self._clock())
         if seat in self._marks:
             seat.work(began - self._marks[seat], self._decoding)
         if key not in self._pages:
@@ -198,8 +197,11 @@ class SharedDecoder:
                 return False
         return True
 
-    def _wait(self, seconds: float, behind: Iterable[Seat]) -> None:
+    def _wait(self, seconds: float, behind: Collection[Seat]) -> None:
         """Wait for a change, on the account of those whose fault it is."""
+        if not behind:
+            self._change.wait(seconds)
+            return
         began, since = self._clock(), self._idling.now()
         rested = {one: one.rested(began) for one in behind}
         self._change.wait(seconds)

@@ -79,6 +79,13 @@ class Page:
         """The position of record `index`."""
         return self.after(index - 1) if index else self.start
 
+    def copy(self) -> Page:
+        """The same page for another pipeline, which lets go of the records' bytes in its own time."""
+        return Page(
+            self.stream, self.start, self.end, self.payloads, self.size, self.afters, self.received,
+            self.expected, self._sums,
+        )  # fmt: skip
+
     def release(self) -> None:
         """Let go of the records' bytes; from now on the page only says where its records stand."""
         if self.payloads:

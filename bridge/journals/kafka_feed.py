@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException, Message, TopicPartition
@@ -193,7 +193,7 @@ class Feed:
         if oldest is None:
             return None, lost
         self._taken(who, oldest)
-        return replace(oldest.page), lost  # each pipeline lets go of a page's records in its own time
+        return oldest.page.copy(), lost
 
     def _taken(self, who: object, kept: _Kept) -> None:
         kept.waiting.discard(who)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,14 +28,14 @@ class RecentPages:
         """A copy of the page that begins here, if it was read lately; its records are shared."""
         with self._lock:
             page = self._pages.get((stream, start))
-            return None if page is None else replace(page)
+            return None if page is None else page.copy()
 
     def keep(self, page: Page) -> Page:
         """Remember a page for the others; returns it for whoever has read it."""
         key = (page.stream, page.start)
         with self._lock:
             if key not in self._pages:
-                self._pages[key] = replace(page)
+                self._pages[key] = page.copy()
                 self._size += page.size
             while self._size > self._max_bytes or len(self._pages) > MAX_PAGES:
                 self._size -= self._pages.popitem(last=False)[1].size
