@@ -97,12 +97,12 @@ def other_ways(batches):
 
     def by_event(batch):
         for event in list(map(head, batch)):
-            one[event.eid](event.edata_text)
+            one[event.eid](event.edata_held)
 
     def by_eid(batch):
         groups = {}
         for event in list(map(head, batch)):
-            groups.setdefault(event.eid, []).append(event.edata_text)
+            groups.setdefault(event.eid, []).append(event.edata_held)
         for eid, texts in groups.items():
             many[eid](b"[" + b",".join(texts) + b"]")
 
@@ -110,7 +110,7 @@ def other_ways(batches):
         events = []
         for raw in batch:
             event = head(raw)
-            one[event.eid](event.edata_text)
+            one[event.eid](event.edata_held)
             if not raw.isascii():
                 raw.decode()
             if NEWLINE in raw or RETURN in raw or len(raw) > max_bytes:

@@ -78,7 +78,7 @@ class Event(
     gc=False,
     eq=False,
     rename={
-        "edata_text": "edata",
+        "edata_held": "edata",
         "timestamp": "@timestamp",
         "raw": "raw ()",
         "received": "received ()",
@@ -92,7 +92,8 @@ class Event(
     ISO 8601) are the server's, exactly as sent, unchecked. `raw` holds the event's own JSON
     bytes on one line, valid UTF-8. `received` is when the journal took it in, ms, where it knows;
     `digest` remembers `identity`; `original` holds the journal's bytes of an event that a stage
-    has changed, None for any other. None of these four is read from the JSON.
+    has changed, None for any other. None of these four is read from the JSON. `edata_held` is what
+    there is of `edata`: its value, its text, or the place of that in `raw` (`start << 32 | end`).
     """
 
     eid: str
@@ -103,7 +104,7 @@ class Event(
     context: Context = Context()
     object: Object | None = None
     tags: list[str] | None = None
-    edata_text: msgspec.Raw = msgspec.Raw(b"{}")
+    edata_held: msgspec.Raw = msgspec.Raw(b"{}")
     syncts: Any = None
     timestamp: Any = None
     raw: bytes = b""
@@ -114,12 +115,20 @@ class Event(
     @property
     def edata(self) -> dict[str, Any]:
         """What happened; decoded on first use and kept. It may hold nulls; not to be changed."""
-        edata: Any = self.edata_text
-        if isinstance(edata, msgspec.Raw):
-            edata = load(bytes(edata))
+        edata: Any = self.edata_held
+        if not isinstance(edata, dict):
+            edata = load(bytes(self.edata_text or b"{}"))
             edata = edata if isinstance(edata, dict) else {}
-            self.edata_text = edata
+            self.edata_held = edata
         return edata  # type: ignore[no-any-return]
+
+    @property
+    def edata_text(self) -> msgspec.Raw | None:
+        """The JSON of `edata`, on one line; None once `edata` was asked for."""
+        held: Any = self.edata_held
+        if isinstance(held, int):
+            held = self.edata_held = msgspec.Raw(self.raw[held >> 32 : held & 0xFFFF_FFFF])
+        return held if isinstance(held, msgspec.Raw) else None
 
     @property
     def document(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def compiled_reader(level: Level, max_event_bytes: int) -> Reader:
     rules = RULES[level]
     made: Reader = native.FOUND.module.Reader(
         event=Event,
-        raw=msgspec.Raw,
+        absent=msgspec.Raw(b"{}"),
         eids=rules.edata,
         other=rules.other,
         official=rules.edata is not None,
@@ -145,7 +145,7 @@ class TypedReader:
                     thing = object_of(given)
                     last_object = given
                 event.object = thing
-                decoder_of(event.eid, other)(event.edata_text)
+                decoder_of(event.eid, other)(event.edata_held)
             except REFUSED:
                 refused.append(index)
         return refused

@@ -64,7 +64,7 @@ class OfficialEvent(Event, kw_only=True, gc=False, eq=False):
     actor: msgspec.Raw  # type: ignore[assignment]  # as above
     context: msgspec.Raw  # type: ignore[assignment]
     object: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
-    edata_text: msgspec.Raw
+    edata_held: msgspec.Raw
     received: None = None
     digest: None = None
     original: None = None

@@ -170,7 +170,7 @@ def build(document: dict[str, Any], raw: bytes) -> Event:
         ),
         object=_object(document.get("object")),
         tags=_strings(document.get("tags")),
-        edata_text=msgspec.json.decode(raw, type=_Edata).edata,
+        edata_held=msgspec.json.decode(raw, type=_Edata).edata,
         syncts=document.get("syncts"),
         timestamp=document.get("@timestamp"),
         raw=raw,

@@ -49,7 +49,7 @@ class Reader:
         cls,
         *,
         event: type[Any],
-        raw: type[Any],
+        absent: Any,
         eids: Mapping[str, Any] | None,
         other: Any,
         official: bool,
@@ -59,8 +59,9 @@ class Reader:
     ) -> Reader:
         """Make a reader of the rules of a level.
 
-        `event` is called with keywords, `raw` with the bytes of `edata`. `eids` (a dict) has the rules
-        of `bridge.schemas` for `edata` by type; None if any type and any `edata` goes. `other` is the
+        `event` is called with keywords; `absent` is what it holds where there is no `edata`, else the
+        place of that in the payload (`start << 32 | end`). `eids` (a dict) has the rules of
+        `bridge.schemas` for `edata` by type; None if any type and any `edata` goes. `other` is the
         rule of types that are not in it; None if there may be none. `official` wants `ver`, `actor`,
         `context` and `edata`. A payload of more than `longest` bytes is doubtful.
 

@@ -11,7 +11,7 @@ use crate::rules::Rule;
 
 /// The keywords with which an event is made, in this order.
 const FIELDS: [&str; 13] = [
-    "eid", "ets", "ver", "mid", "actor", "context", "object", "tags", "edata_text", "syncts", "timestamp", "raw",
+    "eid", "ets", "ver", "mid", "actor", "context", "object", "tags", "edata_held", "syncts", "timestamp", "raw",
     "digest",
 ];
 const EMPTY: &[u8] = b"{}";
@@ -26,7 +26,7 @@ pub struct Reader {
     versions: [(&'static [u8], Py<PyString>); 2],
     blank: Py<PyString>,
     event: Py<PyType>,
-    raw: Py<PyType>,
+    absent: Py<PyAny>,
     fields: Py<PyTuple>,
     parts: [Py<PyAny>; 3],
     refused: Py<PyAny>,
@@ -55,12 +55,12 @@ impl Reader {
     /// types that are not in it, None if there may be none. `parts` recall actor, context and object by
     /// their text, and raise one of `refused`.
     #[new]
-    #[pyo3(signature = (*, event, raw, eids, other, official, longest, parts, refused))]
+    #[pyo3(signature = (*, event, absent, eids, other, official, longest, parts, refused))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         event: Py<PyType>,
-        raw: Py<PyType>,
+        absent: Py<PyAny>,
         eids: Option<Bound<'_, PyDict>>,
         other: Option<Bound<'_, PyAny>>,
         official: bool,
@@ -82,12 +82,12 @@ impl Reader {
         };
         Ok(Reader {
             level: Level { official, eids: known, other },
-            longest,
+            longest: longest.min(u32::MAX as usize), // places are written in 32 bits
             names,
             versions: [(b"3.0", PyString::intern(py, "3.0").unbind()), (b"3.1", PyString::intern(py, "3.1").unbind())],
             blank: PyString::intern(py, "").unbind(),
             event,
-            raw,
+            absent,
             fields: PyTuple::new(py, FIELDS.map(|name| PyString::intern(py, name)))?.unbind(),
             parts,
             refused,
@@ -172,7 +172,10 @@ impl Reader {
                 PyList::new(py, tags)?.into_any()
             }
         };
-        let edata = PyBytes::new(py, head.edata.map_or(EMPTY, |span| span.of(text)));
+        let edata = match head.edata {
+            Some(span) => PyInt::new(py, (span.start as u64) << 32 | span.end as u64).into_any(),
+            None => self.absent.bind(py).clone(),
+        };
         let [actor, context, object] = parts;
         let [syncts, timestamp] = moments;
         let values = [
@@ -184,7 +187,7 @@ impl Reader {
             context.found(),
             object.found(),
             tags,
-            self.raw.bind(py).call1((edata,))?,
+            edata,
             syncts.of(py, head.syncts, text)?,
             timestamp.of(py, head.timestamp, text)?,
             payload.clone().into_any(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 
 use crate::buffer::View;
 use crate::form::Form;
@@ -101,16 +101,22 @@ impl Teller {
         let Some(form) = &known.form else {
             return Ok(Some(name));
         };
-        let Some(view) = View::of(&event.getattr(intern!(py, "edata_text"))?) else {
+        let (raw, held) = (event.getattr(intern!(py, "raw"))?, event.getattr(intern!(py, "edata_held"))?);
+        let view = View::of(if held.is_exact_instance_of::<PyInt>() { &raw } else { &held });
+        let text = match (&view, held.cast_exact::<PyInt>()) {
+            (Some(view), Ok(place)) => place_in(view.bytes(), place.extract()?),
+            (view, _) => view.as_ref().map(View::bytes),
+        };
+        let Some(text) = text else {
             return Ok(None);
         };
-        let Some(mut words) = form.get().one(py, view.bytes(), found, end)? else {
+        let Some(mut words) = form.get().one(py, text, found, end)? else {
             return Ok(None);
         };
         let Some((kept, tell)) = &known.namer else {
             return Ok(Some(name));
         };
-        let small = event.getattr(intern!(py, "raw"))?.len()? <= self.small;
+        let small = raw.len()? <= self.small;
         let source = setting.getattr(intern!(py, "source"))?;
         words.insert(0, source);
         let named = (if small { kept } else { tell }).bind(py).call1(PyTuple::new(py, words)?)?;
@@ -128,4 +134,10 @@ impl Teller {
         }
         Ok(self.places.get(eid.cast::<PyString>()?.to_str()?).copied())
     }
+}
+
+/// The text between two places, given as one number; `bridge.model.Event` says how.
+fn place_in(raw: &[u8], place: u64) -> Option<&[u8]> {
+    let (start, end) = (place >> 32, place & u64::from(u32::MAX));
+    raw.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
 }

@@ -123,7 +123,7 @@ def values(event):
     fields = {
         name: getattr(event, name)
         for name in event.__struct_fields__
-        if name not in {"raw", "edata_text", "digest"}
+        if name not in {"raw", "edata_held", "digest"}
     }
     return msgspec.to_builtins(fields) | {"edata": event.edata, "identity": event.identity}
 

@@ -195,7 +195,7 @@ def told(event):
     fields = {
         name: getattr(event, name)
         for name in Event.__struct_fields__
-        if name not in {"digest", "edata_text", "raw"}
+        if name not in {"digest", "edata_held", "raw"}
     }
     fields["ets"] += 0.0  # the two zeros are one time
     # Numbers of different types are equal, but are not written alike.

@@ -180,8 +180,9 @@ def test_whatever_decodes_is_taken_by_capture_or_is_poison_with_a_reason(name, l
 def test_a_lone_surrogate_is_made_readable(mode, make_sink, rules):
     event = decode(encode(make_event("INTERACT")))
     broken = rb"a\ud83d\u0000b\\ud83d\ud83d\ude00"
+    text = event.edata_text
     event.raw = event.raw.replace(b"btn-next", broken)
-    event.edata_text = msgspec.Raw(bytes(event.edata_text).replace(b"btn-next", broken))
+    event.edata_held = msgspec.Raw(bytes(text).replace(b"btn-next", broken))
     found = _accepted(rules, mode, make_sink(capture_mode=mode).map(event))
     assert found["properties"]["element_id"] == "a\ufffd\ufffdb\\ud83d😀"
 
