@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge import verdicts
@@ -11,7 +11,7 @@ from bridge.errors import EventError
 from bridge.framing import split
 from bridge.jsontext import names_of, parse
 from bridge.levels import RULES, Level
-from bridge.model import Event
+from bridge.model import Event, identities
 from bridge.reading import reader, sound
 
 __all__ = ["Decoded", "Decoder", "Invalid", "Level"]
@@ -49,6 +49,14 @@ class Decoded:
     invalid: list[Invalid]
     dropped: int = 0
     derived: int = 0
+    _identities: list[bytes] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def identities(self) -> list[bytes]:
+        """The identity of each event; found once for all who ask."""
+        if self._identities is None:
+            self._identities = identities(self.events)
+        return self._identities
 
     @property
     def count(self) -> int:

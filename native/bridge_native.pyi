@@ -158,8 +158,8 @@ class Around:
 
     def along(
         self, events: list[Any]
-    ) -> tuple[list[int], list[int], list[Any], list[Any], list[bytes] | None]:
-        """Times, the indices of overruled clocks, settings, places and relations of events."""
+    ) -> tuple[list[int], list[int], list[Any], list[bytes], list[Any], list[bytes], list[bytes] | None]:
+        """Times, the indices of overruled clocks, settings, openings, places, pieces, relations."""
 
 @final
 class Window:

@@ -171,9 +171,8 @@ class SinkInflow:
         events, origins, left_out = _kept(events, origins, self._router.select(events))
         harvest.filtered = decoded.dropped + left_out
         if self._window is not None:
-            events, origins, harvest.duplicate = _kept(
-                events, origins, self._window.fresh(identities(events))
-            )
+            known = decoded.identities if events is decoded.events else identities(events)
+            events, origins, harvest.duplicate = _kept(events, origins, self._window.fresh(known))
         mapped = map_events(self._sink, page, events, origins, self._limits.max_payload_bytes)
         harvest.filtered += mapped.declined
         harvest.doomed += mapped.doomed

@@ -1,6 +1,6 @@
 """Messages of many partitions, cut into pages of one stream each. Pure.
 
-A page ends at an offset that is a multiple of 250, so that pipelines which stand at the same
+A page ends at an offset that is a multiple of 400, so that pipelines which stand at the same
 place cut alike and one decoding serves them all. Only what the brokers have no more of at the
 moment is handed on in shorter pages.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pager", "Run"]
 
-PAGE_RECORDS = 250
-PAGE_BYTES = 256 * 1024
+PAGE_RECORDS = 400
+PAGE_BYTES = 400 * 1024
 MAX_LOOSE = 4 * 1024 * 1024
 
 Run = tuple["Sequence[int]", "Sequence[bytes | None]", "Sequence[int]"]

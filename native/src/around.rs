@@ -12,9 +12,17 @@ const LAST: f64 = 253_402_300_799_999.0;
 const AHEAD: f64 = 300_000.0;
 const EXACT: i64 = 1 << 52;
 
-/// Columns of times, settings, places and relations, and the indices of events whose clock was overruled.
-type Columns<'py> =
-    (Bound<'py, PyList>, Vec<usize>, Bound<'py, PyList>, Bound<'py, PyList>, Option<Bound<'py, PyList>>);
+/// Columns of times, settings, their openings, places, their pieces, and relations; behind the times the indices of
+/// events whose clock was overruled.
+type Columns<'py> = (
+    Bound<'py, PyList>,
+    Vec<usize>,
+    Bound<'py, PyList>,
+    Bound<'py, PyList>,
+    Bound<'py, PyList>,
+    Bound<'py, PyList>,
+    Option<Bound<'py, PyList>>,
+);
 
 /// Finds what stands around `edata`, event by event.
 #[pyclass(frozen, module = "bridge_native")]
@@ -29,6 +37,7 @@ pub struct Around {
 /// The run of events that have one setting, from `since` to `until` (ms), and what it was made of.
 struct Run<'py> {
     setting: Bound<'py, PyAny>,
+    opening: Bound<'py, PyAny>,
     since: i64,
     until: i64,
     context: Bound<'py, PyAny>,
@@ -70,11 +79,11 @@ impl Around {
     /// What stands around each of some events.
     fn along<'py>(&self, py: Python<'py>, events: &Bound<'py, PyList>) -> PyResult<Columns<'py>> {
         let events = events.to_tuple(); // whatever Python code does to the list
-        let (times, settings, places) = (PyList::empty(py), PyList::empty(py), PyList::empty(py));
+        let [times, settings, openings, places, pieces] = [(); 5].map(|()| PyList::empty(py));
         let mut relations = self.related.as_ref().map(|_| (PyList::empty(py), Relations::none(py)));
         let mut overruled = Vec::new();
         let mut run: Option<Run<'py>> = None;
-        let mut recent: Recent<'py, Bound<'py, PyAny>> = Recent::new();
+        let mut recent: Recent<'py, (Bound<'py, PyAny>, Bound<'py, PyAny>)> = Recent::new();
         for (index, event) in events.iter_borrowed().enumerate() {
             let (at, corrected) = self.time(&event)?;
             if corrected {
@@ -86,28 +95,30 @@ impl Around {
                 column.append(before.of(make, &event, &context)?)?;
             }
             let thing = event.getattr(intern!(py, "object"))?;
-            let setting = match &mut run {
+            let run = match &mut run {
                 Some(run) if run.holds(&event, &context, at)? => {
                     run.context = context.clone();
-                    &run.setting
+                    run
                 }
-                _ => &run.insert(self.run(&event, context.clone(), at)?).setting,
+                _ => run.insert(self.run(&event, context.clone(), at)?),
             };
-            settings.append(setting)?;
-            if self.grouped {
-                places.append(self.place.bind(py).call1((&*event,))?)?;
-                continue;
-            }
+            settings.append(&run.setting)?;
+            openings.append(&run.opening)?;
             let channel = context.getattr(intern!(py, "channel"))?;
-            if let Some(place) = recent.find(&thing, &channel)? {
+            let known = if self.grouped { None } else { recent.find(&thing, &channel)? };
+            if let Some((place, piece)) = known {
                 places.append(place)?;
+                pieces.append(piece)?;
             } else {
                 let place = self.place.bind(py).call1((&*event,))?;
+                let piece = place.getattr(intern!(py, "piece"))?;
                 places.append(&place)?;
-                recent.keep(&thing, &channel, place);
+                pieces.append(&piece)?;
+                recent.keep(&thing, &channel, (place, piece));
             }
         }
-        Ok((times, overruled, settings, places, relations.map(|(column, _)| column)))
+        let relations = relations.map(|(column, _)| column);
+        Ok((times, overruled, settings, openings, places, pieces, relations))
     }
 }
 
@@ -128,10 +139,11 @@ impl Around {
 
     fn run<'py>(&self, event: &Bound<'py, PyAny>, context: Bound<'py, PyAny>, at: i64) -> PyResult<Run<'py>> {
         let py = event.py();
-        let (setting, since, until) = self.setting.bind(py).call1((event, at))?.extract()?;
+        let (setting, since, until): (Bound<'_, PyAny>, _, _) = self.setting.bind(py).call1((event, at))?.extract()?;
+        let opening = setting.getattr(intern!(py, "opening"))?;
         let actor = event.getattr(intern!(py, "actor"))?;
         let ver = event.getattr(intern!(py, "ver"))?;
-        Ok(Run { setting, since, until, made_of: made_of(&context)?, context, actor, ver })
+        Ok(Run { setting, opening, since, until, made_of: made_of(&context)?, context, actor, ver })
     }
 }
 

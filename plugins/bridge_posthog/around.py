@@ -25,15 +25,18 @@ __all__ = ["Around", "Surroundings"]
 
 
 class Around(NamedTuple):
-    """Columns: times (ms), settings, places and relations, which are None where they are not told.
+    """Columns: times (ms), settings and their openings, places and their pieces, and relations.
 
-    `overruled` are the indices of events whose device's clock was not believed.
+    The last are None where they are not told. `overruled` are the indices of events whose device's
+    clock was not believed.
     """
 
     times: list[int]
     overruled: list[int]
     settings: list[Setting]
+    openings: list[Piece]
     places: list[Place]
+    pieces: list[Piece]
     relations: list[Piece] | None
 
 
@@ -55,7 +58,15 @@ class Surroundings:
         times, overruled = moments(events)
         settings = self._settings.along(events, times)
         places = self._places.along(events, settings)
-        return Around(times, overruled, settings, places, relations(events) if self._related else None)
+        return Around(
+            times,
+            overruled,
+            settings,
+            [setting.opening for setting in settings],
+            places,
+            [place.piece for place in places],
+            relations(events) if self._related else None,
+        )
 
     def _compile(self, native: Any) -> Any:
         return native.Around(

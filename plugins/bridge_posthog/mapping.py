@@ -77,10 +77,10 @@ class Mapper:
             told.ends[index] = _overruled(events[index]) + told.ends[index]
         columns = (
             told.names,
-            [setting.opening for setting in around.settings],
+            around.openings,
             around.relations or b"",
             told.eids,
-            [place.piece for place in around.places],
+            around.pieces,
             RAW if self._raw else FLAT,
             self._bodies(events),
             told.ends,

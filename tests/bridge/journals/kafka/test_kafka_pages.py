@@ -105,9 +105,9 @@ def test_half_filled_pages_of_many_partitions_are_bounded():
 
 
 def test_a_dropped_stream_leaves_nothing_behind():
-    pager = Pager()
+    pager, some = Pager(), PAGE_RECORDS + 50
     for stream in ("t[0]", "t[1]"):
-        add(pager, (list(range(300)), [b"x"] * 300, [1] * 300), stream=stream)
+        add(pager, (list(range(some)), [b"x"] * some, [1] * some), stream=stream)
     pager.drop("t[0]")
     pager.flush()
     assert [page.stream for page in taken(pager)] == ["t[1]", "t[1]"]
