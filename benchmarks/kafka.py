@@ -1,10 +1,11 @@
 """Kafka to sinks: events per CPU-second, events per second and peak memory, each a ratio to one reference.
 
-    python -m benchmarks.kafka [CASE …] [--events 200000] [--repeats 3] [--dead SINK]
+    python -m benchmarks.kafka [CASE …] [--events 200000] [--repeats 3] [--dead SINK] [--pinned]
 
 A case is `SINKS[/PARTITIONS][xPROCESSES][@file]`: `four/8x2` is four sinks in two processes on eight
 partitions, `search+archive/48` two sinks, `four@file` reads the same events from a file. The sinks are
-`null`, `product` (PostHog, flat), `search` (Elasticsearch), `archive` (S3), `hook` (webhook).
+`null`, `product` (PostHog, flat), `search` (Elasticsearch), `archive` (S3), `hook` (webhook). `--pinned`
+gives each process a processor of its own, which it does not leave.
 The broker is the one of the real tests, or `SUNBIRD_TEST_KAFKA=host:port`. Destinations are stubs in a
 process of their own. Of several repeats the one with the least CPU time counts.
 """
@@ -183,7 +184,7 @@ def configured(case: Case, folder: Path, ports: dict[str, int], journal: str, de
     return folder / "config.toml"
 
 
-def run(case: Case, journal: str, ports: dict[str, int], dead: str, events: int) -> dict:
+def run(case: Case, journal: str, ports: dict[str, int], dead: str, events: int, *, pinned: bool) -> dict:
     """Run one case once; the sums over its processes."""
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         first = configured(case, Path(scratch) / "0", ports, journal, dead)
@@ -196,6 +197,8 @@ def run(case: Case, journal: str, ports: dict[str, int], dead: str, events: int)
                 (config.parent / "plugins.d" / "null.py").write_text(NULL)
                 config.write_text(first.read_text())
             command = [sys.executable, "-m", "benchmarks.member", str(config), "--dead", dead]
+            if pinned:
+                command += ["--processor", str(sorted(os.sched_getaffinity(0))[number])]
             named = {} if case.file else {"BRIDGE_JOURNAL__STATIC_ID": f"p{number}"}
             child = subprocess.Popen(
                 command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | named
@@ -230,6 +233,7 @@ def main() -> None:
     parser.add_argument("--protocol", default="consumer", choices=("classic", "consumer"))
     parser.add_argument("--latency", type=float, default=0.0, help="seconds a destination takes to answer")
     parser.add_argument("--dead", default="", help="this sink's destination never answers")
+    parser.add_argument("--pinned", action="store_true", help="a processor for each process")
     chosen = parser.parse_args()
     cases = [Case.of(text) for text in chosen.cases]
     with ExitStack() as stack:
@@ -247,8 +251,12 @@ def main() -> None:
                 topic = topics.of(case.partitions)
                 journal = KAFKA.format(broker=address, topic=topic, protocol=chosen.protocol)
             dead = chosen.dead if chosen.dead in case.sinks else ""
-            runs = [run(case, journal, ports, dead, chosen.events) for _ in range(chosen.repeats)]
+            runs = [
+                run(case, journal, ports, dead, chosen.events, pinned=chosen.pinned)
+                for _ in range(chosen.repeats)
+            ]
             best = min(runs, key=lambda one: one["us_per_event"])
+            best["middle"] = sorted(one["us_per_event"] for one in runs)[len(runs) // 2]
             best |= {name: max(one[name] for one in runs) for name in ("rss_mib", "anonymous_mib")}
             reference = reference or best["us_per_event"]
             best["ratio"] = round(best["us_per_event"] / reference, 2)

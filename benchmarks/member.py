@@ -1,6 +1,6 @@
 """One bridge, as configured, run to its end and measured: what `benchmarks.kafka` starts.
 
-    python -m benchmarks.member CONFIG [--dead SINK] [--seconds N]
+    python -m benchmarks.member CONFIG [--dead SINK] [--seconds N] [--processor N]
 
 Prints one JSON line. CPU time and wall-clock time count from the first event that was read; memory is
 looked at twenty times a second. The sink named by `--dead` is not waited for.
@@ -121,7 +121,10 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--dead", default="", help="a sink whose destination never answers")
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--processor", type=int, help="the only one this process may use")
     chosen = parser.parse_args()
+    if chosen.processor is not None:
+        os.sched_setaffinity(0, {chosen.processor})
     print(json.dumps(run(chosen.config, chosen.dead, chosen.seconds)), flush=True)
     os._exit(0)  # a sender may wait for a dead destination
 

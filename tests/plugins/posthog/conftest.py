@@ -40,6 +40,7 @@ def _load(name: str) -> ModuleType:
 
 _load("capture_rules")
 _load("capture_server")
+_load("neighbours")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from posthog_neighbours import MIDNIGHT, lines_of, variants
 
 from bridge.errors import EventError
 from bridge.events import Decoder, Level, decode
@@ -21,28 +22,6 @@ from bridge_posthog.moments import iso
 from bridge_posthog.telling import only
 from bridge_posthog.vocabulary import RULES
 
-MIDNIGHT = 1_767_571_200_000
-SESSION = "0199a2b0-0000-7000-8000-000000000001"  # a UUIDv7 of 2025: too old for the events below
-FITTING = f"{MIDNIGHT:012x}"
-OWN_SESSION = f"{FITTING[:8]}-{FITTING[8:]}-7000-8000-000000000001"
-CHOICES = {
-    "eid": ["INTERACT", "START", "END", "IMPRESSION", "SEARCH", "XAPI_THING"],
-    "ets": [MIDNIGHT - 1, MIDNIGHT, MIDNIGHT + 61_000, MIDNIGHT + 400 * 86_400_000],
-    "ver": ["3.0", "3.1"],
-    "syncts": [None, MIDNIGHT + 5_000],
-    "tags": [[], ["a"], ["a", "b"]],
-    "actor.id": ["7d0c5a1e-3b52-4a7e-9f0a-52c1b7e4d9a6", "anonymous"],
-    "context.sid": ["b0f6c1de-7c14-4a51-8a6b-0d9e3f2a1c77", SESSION, OWN_SESSION, ""],
-    "context.did": ["5f1c0b9ad8e7", ""],
-    "context.channel": ["in.one", "in.two"],
-    "context.cdata": [[], [{"type": "CourseBatch", "id": "b-1"}], [{"type": "CourseBatch", "id": "b-2"}]],
-    "context.rollup": [{}, {"l1": "in.one"}],
-    "object": [
-        None,
-        {"id": "do_1", "type": "Content"},
-        {"id": "do_2", "type": "Content", "rollup": {"l1": "c"}},
-    ],
-}
 OPTIONS = (
     {"properties": "flat"},
     {"properties": "raw"},
@@ -50,22 +29,16 @@ OPTIONS = (
     {"properties": "raw", "id": "mid", "group_identify": True, "set_once": True, "session_boundary_hour": 7},
 )
 lenient = Decoder(Level.ENVELOPE)
-variants = st.lists(st.fixed_dictionaries({key: st.sampled_from(found) for key, found in CHOICES.items()}))
 
 
 def _sink(**options):
     return PostHogSink(PostHogConfig(api_key="phc_x", **options))
 
 
-def _events(changes):
-    made = [make_event("START" if one["eid"] == "START" else "INTERACT", one) for one in changes]
-    return [lenient.event(encode({**one, "mid": f"m-{number}"})) for number, one in enumerate(made)]
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=variants)
 def test_neighbours_play_no_part(changes):
-    events = _events(changes)
+    events = list(map(lenient.event, lines_of(changes)))
     for options in OPTIONS:
         alone = [_sink(**options).map(event) for event in events]
         assert _sink(**options).map_batch(events) == alone

@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from posthog_neighbours import lines_of, variants
 
 from bridge.events import Decoder, Level
 from bridge.native import compiled
@@ -30,6 +31,11 @@ OPTIONS = [
     {"properties": "raw", "survey": {"id": "s", "rating_question": "r", "comment_question": "c"}},
     {"set_once": True},
     {"denormalised": True},
+]
+GROUPED = [
+    {"groups": {"batch": "cdata:CourseBatch", "env": "env"}},
+    {"group_identify": True, "session_boundary_hour": 7},
+    {"pseudonym_key": "a key of sixteen bytes and more"},
 ]
 NUMBERS = [
     "0", "-0", "0.0", "-0.0", "7", "-1", "-1.0", "12.50", "0.1", "0.01", "0.001", "0.0001", "0.00001",
@@ -122,6 +128,12 @@ def test_every_nasty_event_is_told_alike(options):
 def test_whatever_is_written_in_edata_is_told_alike(seed, options):
     writer = Writer(seed)
     agree(taken([writer.event(number) for number in range(12)]), **options)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes=variants, options=st.sampled_from([*OPTIONS, *GROUPED]))
+def test_what_neighbours_share_is_told_alike(changes, options):
+    agree(lines_of(changes), **options)
 
 
 @pytest.mark.parametrize("token", TOKENS)
