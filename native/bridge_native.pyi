@@ -34,6 +34,9 @@ def joined(
         TypeError: a column or a piece is none.
     """
 
+def lines(text: bytes) -> tuple[list[bytes], bytes]:
+    """The lines of a text without their newlines, and what stands behind the last newline."""
+
 def spans(events: list[Any], unit: int, served: bool) -> tuple[list[int], list[int]]:
     """Which span of `unit` ms since 1970 each event lies in, and the places of events without an answer.
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import zlib
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import xxhash
 import zstandard
 from isal import igzip
 
+from bridge import native
 from bridge.errors import BridgeError
 from bridge.journals.base import Page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "cut_lines", "open_source"]
 
 BLOCK = 256 * 1024  # a page and what is made of it stay in the processor's cache: 10 % of a sink's time
 FINGERPRINT_BYTES = 1_024
@@ -82,7 +83,7 @@ class Source:
 
     def page(self, *, whole_lines: bool) -> Page | None:
         """The next page, or None at the end; `whole_lines` leaves an unfinished last line for later."""
-        lines, tail = _lines(self._fill())
+        lines, tail = cut_lines(self._fill())
         unfinished = not lines and bool(tail) and not whole_lines
         if unfinished:
             lines, tail = [tail], b""
@@ -167,8 +168,11 @@ def _open(path: Path) -> tuple[IO[bytes], bool]:
     return path.open("rb", buffering=0), False
 
 
-def _lines(data: bytes) -> tuple[list[bytes], bytes]:
-    """The lines of a text and what stands behind the last newline; half the time of `split`."""
+def cut_lines(data: bytes, module: Any = native.FOUND.module) -> tuple[list[bytes], bytes]:
+    """The lines of a text, without their newlines, and what stands behind the last newline."""
+    if module is not None:
+        return cast("tuple[list[bytes], bytes]", module.lines(data))
+    # half the time of `split`
     lines = [line[:-1] for line in BytesIO(data)]
     if not data or data.endswith(b"\n"):
         return lines, b""

@@ -7,6 +7,7 @@ mod head;
 mod heads;
 mod joined;
 mod json;
+mod lines;
 mod listed;
 mod reader;
 mod rows;
@@ -26,6 +27,8 @@ mod bridge_native {
     use crate::form::Form;
     #[pymodule_export]
     use crate::joined::joined;
+    #[pymodule_export]
+    use crate::lines::lines;
     #[pymodule_export]
     use crate::reader::Reader;
     #[pymodule_export]

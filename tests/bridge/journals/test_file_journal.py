@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from bridge.errors import BridgeError
 from bridge.journals import sources
 from bridge.journals.file import FileJournal, FileJournalConfig, find_files
+from bridge.journals.sources import cut_lines
+from bridge.native import compiled
 
 
 @pytest.fixture
@@ -233,3 +235,10 @@ def test_a_pipeline_that_starts_at_the_latest_sees_only_what_is_new(tmp_path, jo
         file.write(b"\n".join(lines(5, 2)) + b"\n")
     assert read_all(one) == lines(5, 2)
     one.close()
+
+
+@given(st.binary() | st.lists(st.sampled_from([b"\n", b"\r\n", b"{}", b"", b"x" * 300])).map(b"".join))
+def test_a_text_is_cut_into_lines(text):
+    for module in {None, compiled()}:
+        lines, tail = cut_lines(text, module)
+        assert [*lines, tail] == text.split(b"\n")
