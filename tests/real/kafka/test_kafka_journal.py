@@ -133,10 +133,11 @@ def test_transactions_are_read_when_they_are_committed_and_leave_no_lag(
     make_topic, address, open_reader, take, until
 ):
     topic, values = make_topic(1), values_of(30)
-    settings = {"bootstrap.servers": address, "transactional.id": topic, "log_level": 0}
-    producer = confluent_kafka.Producer(settings)
-    producer.init_transactions(20)
     for begin, end in ((0, 10), (10, 20), (20, 30)):
+        # one each: a broker may still be busy with the end of the transaction before, and refuse the next
+        settings = {"bootstrap.servers": address, "transactional.id": f"{topic}-{begin}", "log_level": 0}
+        producer = confluent_kafka.Producer(settings)
+        producer.init_transactions(20)
         producer.begin_transaction()
         for value in values[begin:end]:
             producer.produce(topic, value)
