@@ -62,7 +62,7 @@ path = "{path}"
 SINKS = {
     "null": '[sinks.null]\ntype = "null"\n',
     "product": '[sinks.product]\ntype = "posthog"\nhost = "http://127.0.0.1:{port}"\n'
-    'api_key = "phc_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"\nproperties = "flat"\n',
+    'api_key = "phc_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"\nproperties = "flat"\ncompression = "gzip"\n',
     "search": '[sinks.search]\ntype = "elasticsearch"\nurl = "http://127.0.0.1:{port}"\n'
     'compression = "gzip"\n',
     "archive": '[sinks.archive]\ntype = "s3"\nurl = "file://{folder}/archive"\ncompression = "gzip"\n',

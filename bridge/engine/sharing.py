@@ -153,12 +153,18 @@ class SharedDecoder:
                 return None
         if seat is not None:
             remembered.takers.add(seat)
-            if not self._awaited(remembered.page, remembered.takers):
-                del self._pages[key]
-                self._size -= page.size
-                if self._size <= ROOMY * self._max_bytes:
-                    self._change.notify_all()
+            self._taken(key, remembered)
         return remembered.decoded
+
+    def _taken(self, key: Key, remembered: _Remembered) -> None:
+        """Let go of a page that everybody has, and wake those who waited for that, if they can go on now."""
+        left = self._awaited(remembered.page, remembered.takers)
+        if not left:
+            del self._pages[key]
+            self._size -= remembered.page.size
+        waiting = self._waiting.keys()
+        if waiting and (waiting >= set(left) if left else self._size <= ROOMY * self._max_bytes):
+            self._change.notify_all()
 
     def _wait_for(self, page: Page, seat: Seat | None) -> bool:
         """Wait until the page is remembered; False if there is nothing to wait for any more."""

@@ -150,20 +150,20 @@ class KafkaReader(Member):
 
     def _next(self, timeout: float) -> Page | None:
         """What we fetched ourselves, or what was fetched for everybody."""
-        wanted = self._places.fed()
-        if self._feed is None or not wanted:
+        if self._feed is not None and self._served() and (page := self._fed(self._feed, 0.0)) is not None:
+            return page
+        if self._feed is None or not self._places.fed():
             self._fetch(timeout)
             self._join()
             return self._own()
-        if self._served(len(wanted)) and (page := self._fed(self._feed, wanted, 0.0)) is not None:
-            return page
         self._fetch(0.0)  # serves the group as well
         self._join()
-        return self._own() or self._fed(self._feed, self._places.fed(), timeout)
+        return self._own() or self._fed(self._feed, timeout)
 
-    def _served(self, fed: int) -> bool:
+    def _served(self) -> bool:
         """Whether our own consumer has nothing for us, and was heard by its group a moment ago."""
-        return fed == len(self._places) and self._pager.empty and self._silence() < SERVE_EVERY
+        all_fed = 0 < len(self._places) == len(self._places.fed())
+        return all_fed and self._pager.empty and self._silence() < SERVE_EVERY
 
     def _own(self) -> Page | None:
         """A page that we fetched ourselves, which nobody else is to come to."""
@@ -172,9 +172,9 @@ class KafkaReader(Member):
             page.expected = set()
         return page
 
-    def _fed(self, feed: Feed, wanted: Mapping[Key, int], timeout: float) -> Page | None:
+    def _fed(self, feed: Feed, timeout: float) -> Page | None:
         """The next page of the feed; partitions that it has left behind are ours to fetch from now on."""
-        page, lost = feed.take(self, wanted, timeout)
+        page, lost = feed.take(self, self._places.fed(), timeout)
         self._part(lost)
         if page is not None:
             place = self._places[self._places.key(page.stream)]
